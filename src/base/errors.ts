@@ -1,0 +1,15 @@
+// Two kinds of error. `BurnishError` is for users and says where, which rule, both values and the fix;
+// `invariant` is for us: its text begins with `internal:`.
+
+/** An error a user can act on. `where` grows from the inside out as it passes through modules. */
+export class BurnishError extends Error {
+  override readonly name = 'BurnishError'
+}
+
+export function fail(message: string): never {
+  throw new BurnishError(message)
+}
+
+export function invariant(ok: boolean, message: () => string): asserts ok {
+  if (!ok) throw new Error(`internal: ${message()}`)
+}

@@ -1,0 +1,130 @@
+// The Program: what a compiled graph is to a target and a device; and the interfaces Machine, Target, Device.
+import type { DType } from '../base/dtype.js'
+import type { Shape } from '../base/shape.js'
+import type { Graph, InputNode } from '../graph/node.js'
+import type { Kernel } from './kernel.js'
+
+/** What the compiler knows of the machine it plans for. */
+export interface Machine {
+  readonly name: string
+  /** 32-bit elements in a vector register. */
+  readonly lanes: number
+  /** Accumulators of one micro-tile: `splats` operands broadcast against `vectors` of lanes. */
+  readonly tile: { readonly splats: number; readonly vectors: number }
+  readonly fma: boolean
+  readonly firstLevelCache: number
+  readonly secondLevelCache: number
+}
+
+/** `update`: read as an input, and rewritten by the steps that commit. */
+export type Role = 'in' | 'out' | 'update'
+
+export interface Argument {
+  readonly role: Role
+  readonly dtype: DType
+  readonly shape: Shape
+  readonly bytes: number
+}
+
+/** Where a kernel's buffer is: byte offsets in the shared arena or in the thread's own scratch. */
+export type Slot =
+  | { readonly space: 'argument'; readonly index: number }
+  | { readonly space: 'arena'; readonly offset: number }
+  | { readonly space: 'scratch'; readonly offset: number }
+
+/** One run of a kernel. */
+export interface Step {
+  /** Index into `Program.kernels`. */
+  readonly kernel: number
+  readonly slots: readonly Slot[]
+  /** The layers it belongs to, and what it computes: `conv1`, `contract relu [64, 6, 28, 28]`. */
+  readonly label: string
+  readonly what: string
+  /** Floating-point operations, and bytes read and written once each. */
+  readonly flops: number
+  readonly bytes: number
+  /** False: so small that one thread does it alone. */
+  readonly parallel: boolean
+}
+
+/** One parallel region between two barriers: its steps are independent. This is what we count as a kernel. */
+export interface Region {
+  readonly steps: readonly Step[]
+  /** Writes updates: skipped by every thread when the status word is not 0. */
+  readonly commit: boolean
+}
+
+/** What a status code means: which node reported, for the error's text. */
+export interface Report {
+  readonly kind: 'index' | 'guard'
+  readonly label: string
+  readonly what: string
+  /** For an index: how many values are allowed. */
+  readonly size: number
+}
+
+export interface Program {
+  readonly machine: Machine
+  readonly arguments: readonly Argument[]
+  readonly kernels: readonly Kernel[]
+  readonly regions: readonly Region[]
+  readonly arenaBytes: number
+  /** For each thread. */
+  readonly scratchBytes: number
+  /** Status code c (1, 2, …) is reports[c − 1]. */
+  readonly reports: readonly Report[]
+}
+
+/** Pure: the same program gives the same code. */
+export interface Target<Code> {
+  readonly name: string
+  emit(program: Program): Code
+}
+
+/** Device memory; `bytes` is its size. */
+export interface Storage {
+  readonly device: Device
+  readonly bytes: number
+}
+
+/** What a run leaves beside its results: the status words, code 0 when all is well. */
+export interface RunReport {
+  readonly code: number
+  readonly value: number
+  /** Milliseconds of the run on the device, and of each region when profiling. */
+  readonly milliseconds: number
+  readonly regions?: readonly number[]
+}
+
+export interface Executable {
+  /** Queues a run; runs of a device happen one at a time in the order queued. Rejects when a kernel traps. */
+  run(args: readonly Storage[], options?: { readonly profile?: boolean }): Promise<RunReport>
+  dispose(): void
+}
+
+export interface DeviceOf<Accepts extends 'graph' | 'program', Loaded> {
+  readonly name: string
+  readonly accepts: Accepts
+  readonly machine: Machine
+  readonly threads: number
+  alloc(bytes: number): Storage
+  free(storage: Storage): void
+  /** Copies bytes in at once; the storage must not be in use by a queued run. */
+  write(storage: Storage, bytes: Uint8Array): void
+  /** The content after every run queued so far. */
+  read(storage: Storage): Promise<Uint8Array>
+  /** The content now: only when no queued run touches it. */
+  peek(storage: Storage): Uint8Array
+  load(code: Loaded): Executable
+  /** Ends workers; everything on the device is lost. */
+  close(): Promise<void>
+}
+
+/** A graph with its argument order, for devices that interpret. Inputs first (in or update), then outputs. */
+export interface BoundGraph {
+  readonly graph: Graph
+  readonly inputs: readonly InputNode[]
+  readonly arguments: readonly Argument[]
+}
+
+export type Device = DeviceOf<'graph', BoundGraph> | DeviceOf<'program', Program>
