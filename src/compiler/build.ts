@@ -117,9 +117,9 @@ export function affineKey(a: Affine): string {
   return `${termsKey(a)}+${a.offset}`
 }
 
-export function evaluateAffine(a: Affine, valueOf: (variable: Variable) => number): number {
+export function evaluateAffine(a: Affine, valueAt: (variable: Variable) => number): number {
   let sum = a.offset
-  for (const [v, c] of a.terms) sum += c * valueOf(v)
+  for (const [v, c] of a.terms) sum += c * valueAt(v)
   return sum
 }
 
