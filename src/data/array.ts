@@ -1,0 +1,56 @@
+// Arrays in host memory with a shape: what data sets hold, and batches are gathered in before they become tensors.
+import { allocate, type DType, type TypedArray } from '../base/dtype.js'
+import { fail } from '../base/errors.js'
+import { type Shape, showShape, sizeOf } from '../base/shape.js'
+
+/** Row-major values in host memory; booleans are bytes of 0 and 1. */
+export interface HostArray {
+  readonly data: TypedArray
+  readonly shape: Shape
+  readonly dtype: DType
+}
+
+function dtypeOf(data: TypedArray): DType {
+  if (data instanceof Float32Array) return 'float32'
+  return data instanceof Int32Array ? 'int32' : 'uint8'
+}
+
+/** `data` with a shape; by default one dimension. Throws when the two do not fit. */
+export function hostArray(data: TypedArray, shape: Shape = [data.length]): HostArray {
+  if (sizeOf(shape) !== data.length)
+    fail(
+      `hostArray: shape ${showShape(shape)} has ${sizeOf(shape)} elements, the data ${data.length}`,
+    )
+  return { data, shape, dtype: dtypeOf(data) }
+}
+
+export function isHostArray(value: unknown): value is HostArray {
+  return typeof value === 'object' && value !== null && 'data' in value && 'shape' in value
+}
+
+/** The rows `indices` of an array along its first dimension, in one copy. */
+export function rows(array: HostArray, indices: Int32Array): HostArray {
+  const shape = [indices.length, ...array.shape.slice(1)]
+  const size = sizeOf(array.shape.slice(1))
+  const data = allocate(array.dtype, indices.length * size)
+  for (let i = 0; i < indices.length; i++) {
+    const start = indices[i] * size
+    data.set(array.data.subarray(start, start + size), i * size)
+  }
+  return { data, shape, dtype: array.dtype }
+}
+
+/** Arrays of one shape and dtype, as the rows of a new first dimension. */
+export function stackRows(arrays: readonly HostArray[], where: string): HostArray {
+  const first = arrays[0]
+  const size = first.data.length
+  const data = allocate(first.dtype, arrays.length * size)
+  arrays.forEach((array, i) => {
+    if (array.dtype !== first.dtype || showShape(array.shape) !== showShape(first.shape))
+      fail(
+        `${where}: item ${i} of the batch is ${array.dtype} ${showShape(array.shape)}, item 0 is ${first.dtype} ${showShape(first.shape)}; give items one shape and dtype, or pass collate`,
+      )
+    data.set(array.data, i * size)
+  })
+  return { data, shape: [arrays.length, ...first.shape], dtype: first.dtype }
+}
