@@ -1,0 +1,11 @@
+// burnish/io: bytes ↔ named tensors.
+export { type Json, parseJson } from './json.js'
+export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js'
+export {
+  decode,
+  encode,
+  type FileDType,
+  fileItemSize,
+  type HostTensor,
+  type StoredTensor,
+} from './values.js'
