@@ -457,9 +457,13 @@ export function withArgs(node: Node, args: readonly Node[]): Node {
   return args.every((arg, i) => arg === node.args[i]) ? node : { ...node, args, mark: 0, slot: 0 }
 }
 
-/** Every node reachable from `roots`, arguments before users. No recursion: graphs can be deep. */
-export function topological(roots: readonly Node[]): Node[] {
+/**
+ * Every node reachable from `roots`, arguments before users; `leaves` and what only they need are left out.
+ * No recursion: graphs can be deep.
+ */
+export function topological(roots: readonly Node[], leaves: readonly Node[] = NONE): Node[] {
   const done = nextMark()
+  for (const leaf of leaves) leaf.mark = done
   const order: Node[] = []
   const stack: Node[] = []
   const next: number[] = []
