@@ -1,11 +1,13 @@
 // Between host arrays, items of data sets and tensors.
 import { fail } from '../base/errors.js'
 import { Tensor } from '../tensor/tensor.js'
+import { Value } from '../tensor/value.js'
 import { type HostArray, hostArray, isHostArray, stackRows } from './array.js'
 
 /** A tensor of an array's values; the array must not be written to any more. */
 export function toTensor(array: HostArray): Tensor {
-  return Tensor.from(array.data, array.shape, array.dtype)
+  const { shape, dtype } = array
+  return new Tensor(shape, dtype, undefined, new Value(shape, dtype, array.data))
 }
 
 /** The values of a tensor (computed if need be), or an array as it is. */
@@ -51,11 +53,7 @@ async function collateColumn(values: readonly unknown[], where: string): Promise
 
 function asHost(value: unknown, where: string): Promise<HostArray> | HostArray {
   if (value instanceof Tensor || isHostArray(value)) return toHost(value)
-  if (
-    value instanceof Float32Array ||
-    value instanceof Int32Array ||
-    value instanceof Uint8Array
-  )
+  if (value instanceof Float32Array || value instanceof Int32Array || value instanceof Uint8Array)
     return hostArray(value)
   const kind = value === null ? 'null' : typeof value
   return fail(

@@ -2,7 +2,7 @@
 // says so with `batch`, and no item of its own is ever made; subsets and splits pass that on.
 import { fail } from '../base/errors.js'
 import { Random } from '../base/random.js'
-import type { Tensor } from '../tensor/tensor.js'
+import { Tensor } from '../tensor/tensor.js'
 import { type HostArray, rows } from './array.js'
 import { toHost, toTensor } from './convert.js'
 
@@ -39,11 +39,9 @@ export class TensorDataset implements Dataset {
   get(index: number): readonly Tensor[] {
     checkIndex(index, this.length, 'TensorDataset')
     return this.columns.map((column) => {
-      if ('data' in column && typeof column.data !== 'function') {
-        const row = rows(column as HostArray, Int32Array.of(index))
-        return toTensor({ ...row, shape: row.shape.slice(1) })
-      }
-      return (column as Tensor).slice(index, index + 1).squeeze(0)
+      if (column instanceof Tensor) return column.slice(index, index + 1).squeeze(0)
+      const row = rows(column, Int32Array.of(index))
+      return toTensor({ ...row, shape: row.shape.slice(1) })
     })
   }
 

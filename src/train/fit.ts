@@ -1,0 +1,142 @@
+// fit: the training loop around one compiled step, with validation, a schedule, callbacks and a guard against
+// losses that are not finite. Leaves out checkpoints and resuming.
+import { fail } from '../base/errors.js'
+import type { Module } from '../nn/module.js'
+import type { Optimizer } from '../optim/optimizer.js'
+import { compile } from '../tensor/compile.js'
+import type { Tensor } from '../tensor/tensor.js'
+import {
+  type Batches,
+  type EvaluateOptions,
+  eachBatch,
+  evaluator,
+  measureAll,
+  measures,
+  readAll,
+} from './evaluate.js'
+import { firstNonFinite } from './guard.js'
+import { type Values, WeightedMeans } from './metrics.js'
+import { constant, type Schedule } from './schedule.js'
+
+export interface StepEvent {
+  readonly epoch: number
+  readonly epochs: number
+  /** Steps of this epoch done, and in it. */
+  readonly step: number
+  readonly steps: number
+  /** This step's loss and metrics, and their means over the epoch so far. */
+  readonly values: Values
+  readonly means: Values
+  readonly samplesPerSecond: number
+  readonly secondsLeft: number
+}
+
+export interface EpochEvent {
+  /** From 1. */
+  readonly epoch: number
+  readonly train: Values
+  /** Empty without validation batches. */
+  readonly validation: Values
+  /** Of the training steps alone. */
+  readonly seconds: number
+  readonly samplesPerSecond: number
+}
+
+export interface FitOptions extends EvaluateOptions {
+  readonly epochs: number
+  readonly optimizer: Optimizer
+  /** Evaluated after each epoch. */
+  readonly validation?: Batches
+  /** The learning rate's factor over the run; constant by default. */
+  readonly schedule?: Schedule
+  /** Stops at a loss that is not finite, with the weights as before that step; true by default. */
+  readonly guard?: boolean
+  readonly onStep?: (event: StepEvent) => void
+  readonly onEpoch?: (event: EpochEvent) => void | Promise<void>
+}
+
+export interface History {
+  readonly epochs: readonly EpochEvent[]
+}
+
+/**
+ * Trains `model` on batches [input, target] for a number of epochs, one compiled step a batch.
+ *
+ * Throws when a loss is not finite (naming the first layer that made such a value), the signal's reason when
+ * aborted (between two steps: the weights are whole), and what loader and model throw.
+ */
+export async function fit(model: Module, batches: Batches, options: FitOptions): Promise<History> {
+  const { epochs, optimizer, schedule = constant, guard = true, signal } = options
+  if (!Number.isInteger(epochs) || epochs < 1)
+    fail(`fit: epochs ${epochs} is not a whole number of 1 or more`)
+  if (batches.length === 0)
+    fail('fit: the loader has no batches: the data set is empty, or dropLast leaves nothing of it')
+  const metrics = measures(options)
+  const step = compile(
+    (input: Tensor, target: Tensor) => {
+      optimizer.zeroGrad()
+      const output = model.forward(input)
+      const values = measureAll(metrics, output, target)
+      values.loss.backward()
+      optimizer.step()
+      return values
+    },
+    { guard },
+  )
+  const validate = evaluator(model, options)
+  const rate = optimizer.lr
+  const total = epochs * batches.length
+  const history: EpochEvent[] = []
+  let done = 0
+  let trained = 0 // seconds of training steps
+  let samples = 0
+
+  model.train()
+  try {
+    for (let epoch = 1; epoch <= epochs; epoch++) {
+      const means = new WeightedMeans()
+      let began = performance.now()
+      const before = trained
+      await eachBatch(batches, signal, async ([input, target]) => {
+        optimizer.lr = rate * schedule(done / total)
+        const values = await readAll(await step(input, target))
+        if (guard && !Number.isFinite(values.loss)) {
+          const where = await firstNonFinite(model, metrics.loss, input, target)
+          fail(
+            `fit: the loss of step ${done + 1} (epoch ${epoch}) is ${values.loss}: ${where}; the weights are those before this step. Lower the learning rate (${optimizer.lr}), or look at this batch`,
+          )
+        }
+        means.add(values, input.shape[0])
+        done++
+        samples += input.shape[0]
+        const now = performance.now()
+        trained += (now - began) / 1000
+        began = now
+        options.onStep?.({
+          epoch,
+          epochs,
+          step: done - (epoch - 1) * batches.length,
+          steps: batches.length,
+          values,
+          means: means.means,
+          samplesPerSecond: samples / trained,
+          secondsLeft: (trained / done) * (total - done),
+        })
+      })
+      const seconds = trained - before
+      const validation = options.validation ? await validate(options.validation) : {}
+      const event: EpochEvent = {
+        epoch,
+        train: means.means,
+        validation,
+        seconds,
+        samplesPerSecond: means.samples / seconds,
+      }
+      history.push(event)
+      await options.onEpoch?.(event)
+    }
+  } finally {
+    optimizer.lr = rate
+  }
+  return { epochs: history }
+}
