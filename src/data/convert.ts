@@ -1,19 +1,19 @@
 // Between host arrays, items of data sets and tensors.
 import { fail } from '../base/errors.js'
+import { adopt } from '../tensor/create.js'
 import { Tensor } from '../tensor/tensor.js'
-import { Value } from '../tensor/value.js'
 import { type HostArray, hostArray, isHostArray, stackRows } from './array.js'
 
 /** A tensor of an array's values; the array must not be written to any more. */
 export function toTensor(array: HostArray): Tensor {
-  const { shape, dtype } = array
-  return new Tensor(shape, dtype, undefined, new Value(shape, dtype, array.data))
+  return adopt(array.data, array.shape, array.dtype)
 }
 
 /** The values of a tensor (computed if need be), or an array as it is. */
 export async function toHost(column: Tensor | HostArray): Promise<HostArray> {
   if (!(column instanceof Tensor)) return column
-  return { data: await column.data(), shape: column.shape, dtype: column.dtype }
+  const data = column.value?.host ?? (await column.data())
+  return { data, shape: column.shape, dtype: column.dtype }
 }
 
 /**
