@@ -1,0 +1,105 @@
+// Rewrites of a graph into a smaller one with the same values: composites replaced by their definitions,
+// equal nodes merged, constants folded, and the movements and arithmetic that do nothing removed.
+//
+// One walk, arguments first: every node is built again over simplified arguments and put through the rules
+// of rewrite.ts, which look at a node and its arguments only, so the work is linear in the nodes. Leaves out
+// what needs to know the machine (see compiler/fuse.ts) or the users of a value.
+import { sameShape } from '../base/shape.js'
+import { building, type Graph, mix, type Node, rootsOf, topological, withArgs } from './node.js'
+import { describe } from './print.js'
+import { rewrite } from './rewrite.js'
+
+/** The graph with every composite replaced by its definition, through all levels. */
+export function expandComposites(graph: Graph): Graph {
+  const done = new Map<Node, Node>()
+  const find = (node: Node): Node => done.get(node) ?? node
+  const rebuild = (order: readonly Node[]) => {
+    for (const node of order) {
+      if (done.has(node)) continue
+      if (node.kind === 'composite') {
+        building.label = node.label
+        const definition = node.expand()
+        rebuild(topological([definition], node.args))
+        done.set(node, find(definition))
+      } else done.set(node, withArgs(node, node.args.map(find)))
+    }
+  }
+  withLabels(() => rebuild(topological(rootsOf(graph))))
+  return mapRoots(graph, find)
+}
+
+/** The graph with the same inputs and values, simplified; composites are expanded first. */
+export function simplify(graph: Graph): Graph {
+  const expanded = expandComposites(graph)
+  const interned = new Interned()
+  const done = new Map<Node, Node>()
+  const find = (node: Node): Node => done.get(node) ?? node
+  withLabels(() => {
+    for (const node of topological(rootsOf(expanded))) {
+      building.label = node.label
+      done.set(node, interned.settle(withArgs(node, node.args.map(find))))
+    }
+  })
+  return mapRoots(expanded, find)
+}
+
+/** Runs `walk`, which sets the label of what it builds, and puts the label back. */
+function withLabels(walk: () => void): void {
+  const { label } = building
+  try {
+    walk()
+  } finally {
+    building.label = label
+  }
+}
+
+function mapRoots(graph: Graph, find: (node: Node) => Node): Graph {
+  return {
+    outputs: graph.outputs.map(find),
+    updates: graph.updates.map(({ target, value }) => ({ target, value: find(value) })),
+    ...(graph.guard ? { guard: find(graph.guard) } : {}),
+  }
+}
+
+/** The simplified nodes by structure: of equal ones the first is kept. */
+class Interned {
+  private readonly buckets = new Map<number, Node[]>()
+  private readonly numbers = new Map<Node, number>()
+
+  /** The node simplified. Its arguments are settled or were just made by a rule (a few levels at most). */
+  settle(node: Node): Node {
+    if (this.numbers.has(node)) return node
+    const built = withArgs(
+      node,
+      node.args.map((arg) => this.settle(arg)),
+    )
+    const next = rewrite(built)
+    return next === built ? this.intern(built) : this.settle(next)
+  }
+
+  private intern(node: Node): Node {
+    let hash = node.hash
+    for (const arg of node.args) hash = mix(hash, this.numbers.get(arg) ?? -1)
+    const bucket = this.buckets.get(hash)
+    const same = bucket?.find((other) => isSame(other, node))
+    if (same) return same
+    this.numbers.set(node, this.numbers.size)
+    if (bucket) bucket.push(node)
+    else this.buckets.set(hash, [node])
+    return node
+  }
+}
+
+/** Equal in everything but label. Inputs are equal only to themselves. */
+function isSame(a: Node, b: Node): boolean {
+  return (
+    a.kind === b.kind &&
+    a.kind !== 'input' &&
+    a.hash === b.hash &&
+    a.dtype === b.dtype &&
+    a.args.length === b.args.length &&
+    a.args.every((arg, i) => arg === b.args[i]) &&
+    sameShape(a.shape, b.shape) &&
+    describe(a) === describe(b)
+  )
+}
