@@ -1,6 +1,6 @@
 // One measurement in a process of its own, one JSON line: `node bench/measure.mjs WORKLOAD THREADS LOOP`.
 // A step is: copy in a fresh batch, run, read the loss on the host. first_step_ms counts from process start.
-import { compile, device, setDevice } from 'burnish'
+import { compile, setDevice } from 'burnish'
 import { crossEntropy } from 'burnish/nn'
 import { SGD } from 'burnish/optim'
 import { workload } from './workloads.mjs'
@@ -9,8 +9,7 @@ const MOST_STEPS = 200
 const SECONDS = 4
 
 const [name, threads, loop] = process.argv.slice(2)
-const chosen = await device('cpu', { threads: Number(threads) })
-setDevice(chosen)
+await setDevice('cpu', { threads: Number(threads) })
 const { model, batch } = workload(name)
 const optimizer = new SGD(model.parameters(), { lr: 0.001, momentum: 0.9 })
 

@@ -2,7 +2,7 @@
 // compiled|imperative] [--steps 5000] [--threads 1]` prints one JSON line and exits 1 when memory at the last
 // step is more than 10 MB above that at step 200.
 import { parseArgs } from 'node:util'
-import { compile, device, setDevice } from 'burnish'
+import { compile, setDevice } from 'burnish'
 import { crossEntropy } from 'burnish/nn'
 import { SGD } from 'burnish/optim'
 import { workload } from './workloads.mjs'
@@ -17,7 +17,7 @@ const { values: options } = parseArgs({
     threads: { type: 'string', default: '1' },
   },
 })
-setDevice(await device('cpu', { threads: Number(options.threads) }))
+await setDevice('cpu', { threads: Number(options.threads) })
 const { model, batch } = workload('lenet64')
 const optimizer = new SGD(model.parameters(), { lr: 0.001, momentum: 0.9 })
 const correctOf = (logits, labels) => logits.argmax(1).eq(labels).sum()

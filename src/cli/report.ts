@@ -1,6 +1,7 @@
 // How a training run is told: a live line on a terminal, plain lines in a file or pipe, JSON lines for programs.
 import type { EpochEvent, StepEvent } from '../train/fit.js'
 import { drawPictures, type Picture } from './draw.js'
+import type { StepFigures } from './recorder.js'
 import { clock, count, percent } from './values.js'
 
 export interface RunStart {
@@ -18,18 +19,12 @@ export interface RunStart {
   readonly seed: number
 }
 
-/** The compiled training step, measured. */
-export interface StepFigures {
-  readonly kernels: number
-  readonly milliseconds: number
-  readonly gigaflops: number
-}
-
 export interface RunEnd {
   readonly testLoss: number
   readonly testAccuracy: number
   readonly seconds: number
-  readonly step: StepFigures
+  /** Undefined on devices without programs. */
+  readonly step: StepFigures | undefined
   readonly mistakes: readonly Picture[]
   readonly mistakeCount: number
   readonly out: string | undefined
@@ -90,9 +85,11 @@ export function jsonReport(out: Output): Report {
         test_accuracy: run.testAccuracy,
         seconds: run.seconds,
         mistakes: run.mistakeCount,
-        kernels: run.step.kernels,
-        step_ms: run.step.milliseconds,
-        gflops: run.step.gigaflops,
+        ...(run.step && {
+          kernels: run.step.kernels,
+          step_ms: run.step.milliseconds,
+          gflops: run.step.gigaflops,
+        }),
         ...(run.out === undefined ? {} : { out: run.out }),
       })
     },
@@ -142,9 +139,10 @@ export function textReport(out: Output, colour: boolean): Report {
         line(`the ${run.mistakes.length} most confident of ${run.mistakeCount} mistakes:`)
         out.write(`${drawPictures(run.mistakes, { columns, colour })}\n`)
       }
-      line(
-        `step: ${run.step.kernels} kernels, ${run.step.milliseconds.toFixed(2)} ms, ${run.step.gigaflops.toFixed(1)} GFLOP/s`,
-      )
+      if (run.step !== undefined)
+        line(
+          `step: ${run.step.kernels} kernels, ${run.step.milliseconds.toFixed(2)} ms, ${run.step.gigaflops.toFixed(1)} GFLOP/s`,
+        )
       if (run.out !== undefined) line(`saved in ${run.out}`)
       line(
         `test loss ${run.testLoss.toFixed(4)}, test accuracy ${percent(run.testAccuracy)}, after ${run.seconds.toFixed(1)} s`,

@@ -1,0 +1,115 @@
+// `burnish explain`: the compiled training step on one screen: its kernels in order, the layers they belong
+// to, bytes moved, time and speed. A kernel is one parallel region between two barriers.
+import { fail } from '../base/errors.js'
+import { crossEntropy } from '../nn/functional.js'
+import { compile } from '../tensor/compile.js'
+import { tensor } from '../tensor/create.js'
+import { manualSeed } from '../tensor/random.js'
+import type { Tensor } from '../tensor/tensor.js'
+import { optimizers } from './optimizers.js'
+import { figuresOf, median, type Recorded, trainingStep } from './recorder.js'
+import { type MachineOptions, modelNamed, startDevice } from './setup.js'
+import { count, size } from './values.js'
+
+export interface ExplainOptions extends MachineOptions {
+  readonly batchSize?: number
+  readonly json: boolean
+}
+
+const WARM_UP = 10
+const RUNS = 50
+
+export interface KernelRow {
+  readonly kernel: number
+  readonly layer: string
+  readonly what: string
+  readonly bytes: number
+  readonly flops: number
+  readonly microseconds: number
+  readonly parallel: boolean
+}
+
+/** One row a kernel; independent steps of one region share its time. */
+export function kernelRows({ program, regions }: Recorded): KernelRow[] {
+  const measured = regions.slice(Math.min(WARM_UP, regions.length - 1))
+  return program.regions.map(({ steps }, i) => ({
+    kernel: i + 1,
+    layer: [...new Set(steps.map((step) => step.label).filter((label) => label !== ''))].join(', '),
+    what: steps.map((step) => step.what).join('; '),
+    bytes: steps.reduce((sum, step) => sum + step.bytes, 0),
+    flops: steps.reduce((sum, step) => sum + step.flops, 0),
+    microseconds: median(measured.map((times) => times[i] * 1000)),
+    parallel: steps.some((step) => step.parallel),
+  }))
+}
+
+export function explainTable(rows: readonly KernelRow[], columns: number): string {
+  const total = rows.reduce(
+    (sum, row) => ({
+      bytes: sum.bytes + row.bytes,
+      flops: sum.flops + row.flops,
+      microseconds: sum.microseconds + row.microseconds,
+    }),
+    { bytes: 0, flops: 0, microseconds: 0 },
+  )
+  const speed = (flops: number, microseconds: number) =>
+    microseconds > 0 ? (flops / microseconds / 1e3).toFixed(1) : '-'
+  const layerWidth = Math.min(20, Math.max(5, ...rows.map((row) => row.layer.length)))
+  const figures = (bytes: number, microseconds: number, flops: number) =>
+    `${size(bytes).padStart(9)}${microseconds.toFixed(0).padStart(8)}${speed(flops, microseconds).padStart(9)}`
+  const rest = Math.max(20, columns - layerWidth - 33)
+  const fit = (text: string, width: number) =>
+    (text.length > width ? `${text.slice(0, width - 1)}…` : text).padEnd(width)
+  const heading = `  #  ${fit('layer', layerWidth)} ${fit('what', rest)}${'bytes'.padStart(9)}${'µs'.padStart(8)}${'GFLOP/s'.padStart(9)}`
+  const lines = rows.map(
+    (row) =>
+      `${String(row.kernel).padStart(3)}${row.parallel ? '  ' : ' ·'}${fit(row.layer, layerWidth)} ${fit(row.what, rest)}${figures(row.bytes, row.microseconds, row.flops)}`,
+  )
+  const last = `     ${fit('all', layerWidth)} ${fit(`${rows.length} kernels, ${count(total.flops / 1e6)} MFLOP`, rest)}${figures(total.bytes, total.microseconds, total.flops)}`
+  return [heading, ...lines, last, '· runs on one thread'].join('\n')
+}
+
+export async function explain(
+  name: string,
+  options: ExplainOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const known = modelNamed(name)
+  const batchSize = options.batchSize ?? known.recipe.batchSize
+  const { device, programs } = await startDevice(options, true)
+  if (device.accepts === 'graph')
+    fail(
+      `explain: device ${device.name} interprets graphs, it has no kernels to show: use --device cpu`,
+    )
+  manualSeed(0)
+  const model = known.make()
+  const optimizer = optimizers[known.recipe.optimizer](model.parameters(), known.recipe)
+  const step = compile((images: Tensor, labels: Tensor) => {
+    optimizer.zeroGrad()
+    const loss = crossEntropy(model.forward(images), labels)
+    loss.backward()
+    optimizer.step({ guard: loss })
+    return { loss }
+  })
+  const shape = [batchSize, ...known.input]
+  const pixels = Float32Array.from({ length: shape.reduce((n, m) => n * m, 1) }, (_, i) =>
+    Math.sin(i),
+  )
+  const labels = Int32Array.from({ length: batchSize }, (_, i) => i % known.classes)
+  for (let i = 0; i < WARM_UP + RUNS; i++) {
+    signal.throwIfAborted()
+    const { loss } = await step(tensor(pixels, { shape }), tensor(labels))
+    await loss.item()
+  }
+  const recorded = trainingStep(programs) ?? fail('explain: the step compiled to no program')
+  const rows = kernelRows(recorded)
+  if (options.json) {
+    process.stdout.write(
+      `${JSON.stringify({ model: known.name, batch_size: batchSize, device: device.name, threads: device.threads, arena_bytes: recorded.program.arenaBytes, step: figuresOf(recorded), kernels: rows })}\n`,
+    )
+    return
+  }
+  process.stdout.write(
+    `one training step of ${known.name}, batch ${batchSize}, ${known.recipe.optimizer}, on ${device.name} with ${device.threads} thread${device.threads === 1 ? '' : 's'}: ${figuresOf(recorded).milliseconds.toFixed(2)} ms (median of ${RUNS}), ${size(recorded.program.arenaBytes)} of intermediates\n\n${explainTable(rows, process.stdout.columns ?? 120)}\n`,
+  )
+}

@@ -1,0 +1,83 @@
+// A device that remembers: each program it loads, and how long every run of it took. The figures of the
+// commands come from here, from the very runs that trained.
+import type { Device, Executable, Program, RunReport, Storage } from '../compiler/program.js'
+
+const KEPT_RUNS = 1000
+
+export interface Recorded {
+  readonly program: Program
+  /** Milliseconds of the runs on the device, the last thousand; and of each region when profiling. */
+  readonly milliseconds: number[]
+  readonly regions: (readonly number[])[]
+}
+
+/** `device` with a record of its programs; devices that interpret graphs have none and are returned as they are. */
+export function recording(
+  device: Device,
+  profile: boolean,
+): { readonly device: Device; readonly programs: readonly Recorded[] } {
+  const programs: Recorded[] = []
+  if (device.accepts === 'graph') return { device, programs }
+  const load = (program: Program): Executable => {
+    const executable = device.load(program)
+    const recorded: Recorded = { program, milliseconds: [], regions: [] }
+    programs.push(recorded)
+    return {
+      run: async (args: readonly Storage[]): Promise<RunReport> => {
+        const report = await executable.run(args, { profile })
+        recorded.milliseconds.push(report.milliseconds)
+        if (recorded.milliseconds.length > KEPT_RUNS) recorded.milliseconds.shift()
+        if (report.regions !== undefined) recorded.regions.push(report.regions)
+        if (recorded.regions.length > KEPT_RUNS) recorded.regions.shift()
+        return report
+      },
+      dispose: () => executable.dispose(),
+    }
+  }
+  const wrapped: Device = {
+    name: device.name,
+    accepts: 'program',
+    machine: device.machine,
+    threads: device.threads,
+    alloc: (bytes) => device.alloc(bytes),
+    free: (storage) => device.free(storage),
+    write: (storage, bytes) => device.write(storage, bytes),
+    read: (storage) => device.read(storage),
+    peek: (storage) => device.peek(storage),
+    load,
+    close: () => device.close(),
+  }
+  return { device: wrapped, programs }
+}
+
+/** The training step among the programs: the one with updates that ran most often. */
+export function trainingStep(programs: readonly Recorded[]): Recorded | undefined {
+  return programs
+    .filter(({ program }) => program.arguments.some(({ role }) => role === 'update'))
+    .sort((a, b) => b.milliseconds.length - a.milliseconds.length)[0]
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+export interface StepFigures {
+  readonly kernels: number
+  /** Median. */
+  readonly milliseconds: number
+  readonly gigaflops: number
+}
+
+export function figuresOf({ program, milliseconds }: Recorded): StepFigures {
+  const typical = median(milliseconds)
+  const flops = program.regions
+    .flatMap((region) => region.steps)
+    .reduce((sum, step) => sum + step.flops, 0)
+  return {
+    kernels: program.regions.length,
+    milliseconds: typical,
+    gigaflops: flops / typical / 1e6,
+  }
+}
