@@ -120,11 +120,12 @@ export function fill(name: string, shape: Shape): Float32Array {
   return u.map((x) => 1 + 0.1 * x)
 }
 
-/** What is wrong with `actual`, allowing |a − b| ≤ tolerance·max|b|; undefined when all is well. */
+/** What is wrong with `actual`, allowing |a − b| ≤ tolerance·max|b| + floor; undefined when all is well. */
 export function difference(
   actual: ArrayLike<number>,
   expected: ArrayLike<number>,
   tolerance = 1e-4,
+  floor = 0,
 ): string | undefined {
   if (actual.length !== expected.length)
     return `${actual.length} values, expected ${expected.length}`
@@ -136,7 +137,7 @@ export function difference(
   for (let i = 0; i < expected.length; i++) {
     const [a, b] = [actual[i], expected[i]]
     if (Object.is(a, b) || a === b) continue
-    if (!(Math.abs(a - b) <= tolerance * largest))
+    if (!(Math.abs(a - b) <= tolerance * largest + floor))
       return `value ${i} is ${a}, expected ${b} (within ${tolerance} of ${largest})`
   }
   return undefined

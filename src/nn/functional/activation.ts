@@ -1,0 +1,191 @@
+// Activations, element by element, with PyTorch's names and defaults; softmax along one dimension.
+//
+// Written so that float32 keeps its accuracy: softplus and its kin never exponentiate a positive number,
+// and e^x − 1 is 2·t/(1 − t) with t = tanh(x/2), which does not cancel near 0.
+import { fail } from '../../base/errors.js'
+import { axisOf, showShape } from '../../base/shape.js'
+import { composite, map, type Node, reshape } from '../../graph/node.js'
+import { fromNode, type Tensor } from '../../tensor/tensor.js'
+import {
+  add,
+  along,
+  atLeast,
+  atMost,
+  div,
+  exp,
+  le,
+  log1p,
+  lt,
+  mul,
+  neg,
+  sub,
+  where,
+} from '../nodes/math.js'
+import * as rows from '../nodes/softmax.js'
+import { floatNode } from './checks.js'
+
+const elementwise = (input: Tensor, name: string, build: (x: Node) => Node): Tensor =>
+  fromNode(build(floatNode(input, name)), input)
+
+/** max(x, 0); the derivative at 0 is 0. */
+export function relu(input: Tensor): Tensor {
+  return elementwise(input, 'relu', (x) => map('relu', x))
+}
+
+/** 1 / (1 + e^−x) */
+export function sigmoid(input: Tensor): Tensor {
+  return elementwise(input, 'sigmoid', (x) => map('sigmoid', x))
+}
+
+/** x·Φ(x), Φ the normal distribution's cumulative function; `tanh` approximates it as GPT-2 does. */
+export function gelu(
+  input: Tensor,
+  { approximate = 'none' }: { readonly approximate?: 'none' | 'tanh' } = {},
+): Tensor {
+  return elementwise(input, 'gelu', (x) => {
+    if (approximate === 'none') return mul(mul(x, 0.5), add(map('erf', mul(x, Math.SQRT1_2)), 1))
+    const cubic = mul(x, add(mul(mul(x, x), 0.044715), 1))
+    return mul(mul(x, 0.5), add(map('tanh', mul(cubic, Math.sqrt(2 / Math.PI))), 1))
+  })
+}
+
+/** x·sigmoid(x), also called swish. */
+export function silu(input: Tensor): Tensor {
+  return elementwise(input, 'silu', (x) => mul(x, map('sigmoid', x)))
+}
+
+/** log(1 + e^x) of a node, with the derivative sigmoid(x). */
+function softplusNode(x: Node): Node {
+  return composite('softplus', '', [x], x, {
+    expand: () => add(map('relu', x), log1p(exp(neg(map('abs', x))))),
+    gradient: (_, G) => [mul(G, map('sigmoid', x))],
+  })
+}
+
+/** log(1 + e^βx)/β, and x itself where βx exceeds the threshold. */
+export function softplus(
+  input: Tensor,
+  { beta = 1, threshold = 20 }: { readonly beta?: number; readonly threshold?: number } = {},
+): Tensor {
+  return elementwise(input, 'softplus', (x) => {
+    const scaled = beta === 1 ? x : mul(x, beta)
+    const soft = softplusNode(scaled)
+    return where(lt(threshold, scaled), x, beta === 1 ? soft : div(soft, beta))
+  })
+}
+
+/** log(sigmoid(x)) */
+export function logSigmoid(input: Tensor): Tensor {
+  return elementwise(input, 'logSigmoid', (x) => neg(softplusNode(neg(x))))
+}
+
+/** x·tanh(softplus(x)) */
+export function mish(input: Tensor): Tensor {
+  return elementwise(input, 'mish', (x) => mul(x, map('tanh', softplusNode(x))))
+}
+
+/** e^x − 1 for x ≤ 0. */
+function expm1(x: Node): Node {
+  const t = map('tanh', mul(x, 0.5))
+  return div(mul(t, 2), sub(1, t))
+}
+
+/** x, or α(e^x − 1) below 0. */
+export function elu(input: Tensor, { alpha = 1 }: { readonly alpha?: number } = {}): Tensor {
+  return elementwise(input, 'elu', (x) => where(lt(0, x), x, mul(expm1(atMost(x, 0)), alpha)))
+}
+
+/** ELU with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017). */
+export function selu(input: Tensor): Tensor {
+  const alpha = 1.6732632423543772
+  const scale = 1.0507009873554805
+  return elementwise(input, 'selu', (x) =>
+    mul(where(lt(0, x), x, mul(expm1(atMost(x, 0)), alpha)), scale),
+  )
+}
+
+/** x, or x·negativeSlope below 0. */
+export function leakyRelu(
+  input: Tensor,
+  { negativeSlope = 0.01 }: { readonly negativeSlope?: number } = {},
+): Tensor {
+  return elementwise(input, 'leakyRelu', (x) => where(lt(0, x), x, mul(x, negativeSlope)))
+}
+
+/** x, or x·weight below 0: one weight, or one for each channel (dimension 1). */
+export function prelu(input: Tensor, weight: Tensor): Tensor {
+  const x = floatNode(input, 'prelu')
+  const w = floatNode(weight, 'prelu', 'weight')
+  const channels = input.shape[1] ?? 1
+  if (w.shape.length !== 1 || (w.shape[0] !== 1 && w.shape[0] !== channels))
+    fail(
+      `prelu: the weight has shape ${showShape(w.shape)}, the input ${showShape(x.shape)}; give 1 weight or ${channels}, one a channel`,
+    )
+  const rank = Math.max(x.shape.length, 1)
+  const slope = w.shape[0] === 1 ? reshape(w, []) : along(w, 1, rank)
+  return fromNode(where(lt(0, x), x, mul(x, slope)), input, weight)
+}
+
+/** min(max(x, 0), 6) */
+export function relu6(input: Tensor): Tensor {
+  return elementwise(input, 'relu6', (x) => atMost(map('relu', x), 6))
+}
+
+/** min(max(x + 3, 0), 6) / 6 */
+function hardGate(x: Node): Node {
+  return div(atMost(atLeast(add(x, 3), 0), 6), 6)
+}
+
+export function hardsigmoid(input: Tensor): Tensor {
+  return elementwise(input, 'hardsigmoid', hardGate)
+}
+
+/** x·hardsigmoid(x) (MobileNetV3) */
+export function hardswish(input: Tensor): Tensor {
+  return elementwise(input, 'hardswish', (x) => mul(x, hardGate(x)))
+}
+
+/** min(max(x, −1), 1) by default. */
+export function hardtanh(
+  input: Tensor,
+  { minVal = -1, maxVal = 1 }: { readonly minVal?: number; readonly maxVal?: number } = {},
+): Tensor {
+  return elementwise(input, 'hardtanh', (x) => atMost(atLeast(x, minVal), maxVal))
+}
+
+/** x / (1 + |x|) */
+export function softsign(input: Tensor): Tensor {
+  return elementwise(input, 'softsign', (x) => div(x, add(map('abs', x), 1)))
+}
+
+/** x − tanh(x) */
+export function tanhshrink(input: Tensor): Tensor {
+  return elementwise(input, 'tanhshrink', (x) => sub(x, map('tanh', x)))
+}
+
+/** x where |x| > λ, else 0. */
+export function hardshrink(
+  input: Tensor,
+  { lambd = 0.5 }: { readonly lambd?: number } = {},
+): Tensor {
+  return elementwise(input, 'hardshrink', (x) => where(le(map('abs', x), lambd), 0, x))
+}
+
+/** x where x > threshold, else `value`. */
+export function threshold(input: Tensor, limit: number, value: number): Tensor {
+  return elementwise(input, 'threshold', (x) => where(lt(limit, x), x, value))
+}
+
+/** e^x / Σ e^x along `dim`; rows are shifted by their maximum, so large values are safe. */
+export function softmax(input: Tensor, dim: number): Tensor {
+  return elementwise(input, 'softmax', (x) =>
+    rows.softmax(x, axisOf(dim, x.shape.length, 'softmax')),
+  )
+}
+
+/** log softmax, computed as x − max − log Σ e^(x − max). */
+export function logSoftmax(input: Tensor, dim: number): Tensor {
+  return elementwise(input, 'logSoftmax', (x) =>
+    rows.logSoftmax(x, axisOf(dim, x.shape.length, 'logSoftmax')),
+  )
+}

@@ -1,0 +1,40 @@
+// What the functions check of their arguments, and say when it is wrong: where, rule, both values, fix.
+import { fail } from '../../base/errors.js'
+import { showShape } from '../../base/shape.js'
+import type { Node } from '../../graph/node.js'
+import type { Tensor } from '../../tensor/tensor.js'
+
+/** The node of a float tensor. */
+export function floatNode(x: Tensor, where: string, what = 'input'): Node {
+  if (x.dtype !== 'float32')
+    fail(`${where}: the ${what} is ${x.dtype}, but must be float32; use ${what}.float()`)
+  return x.node
+}
+
+/** The node of an index or labels: int32, or uint8 widened. */
+export function indexNode(x: Tensor, where: string, what: string): Node {
+  if (x.dtype === 'float32' || x.dtype === 'bool')
+    fail(`${where}: the ${what} is ${x.dtype}, but must be int32; use ${what}.int()`)
+  return x.dtype === 'int32' ? x.node : x.int().node
+}
+
+/** One whole number for each of `rank` dimensions; one number stands for all. */
+export function perDimension(
+  value: number | readonly number[],
+  rank: number,
+  least: number,
+  where: string,
+): readonly number[] {
+  const list = typeof value === 'number' ? new Array<number>(rank).fill(value) : value
+  if (list.length !== rank)
+    fail(`${where} ${showShape(list)} has ${list.length} numbers; give one, or ${rank}`)
+  for (const n of list)
+    if (!Number.isInteger(n) || n < least)
+      fail(
+        `${where} is ${typeof value === 'number' ? n : showShape(list)}, but must be whole numbers from ${least}`,
+      )
+  return list
+}
+
+/** `5×5` */
+export const by = (sizes: readonly number[]): string => sizes.join('×')
