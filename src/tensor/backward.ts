@@ -1,0 +1,97 @@
+// backward(), grad() and noGrad(): where tensors meet autograd. Rules 5–7 of SEMANTICS.md.
+import { gradients } from '../autograd/grad.js'
+import { fail } from '../base/errors.js'
+import { showShape } from '../base/shape.js'
+import { constant, map, type Node, topological } from '../graph/node.js'
+import { context } from './context.js'
+import { submitGradients } from './submit.js'
+import { fromNode, type Tensor } from './tensor.js'
+import { type Cell, cellOf } from './value.js'
+
+function requireScalar(loss: Tensor, where: string): void {
+  if (loss.dtype !== 'float32')
+    fail(`${where}: the loss is ${loss.dtype}; only float32 has gradients`)
+  if (loss.shape.some((n) => n !== 1))
+    fail(
+      `${where}: the loss has shape ${showShape(loss.shape)}, not one value; reduce it with sum() or mean()`,
+    )
+}
+
+/** The trainable parameters a loss was computed from, each with the node that stands for it. */
+function reached(loss: Node): Map<Cell, Node> {
+  const cells = new Map<Cell, Node>()
+  const { trace } = context
+  for (const node of topological([loss])) {
+    const cell = cellOf(node)
+    if (cell?.trainable && (trace === undefined || trace.read(cell) === node)) cells.set(cell, node)
+  }
+  if (trace !== undefined) {
+    // After a recorded step a parameter reads as the step's result, which is no leaf.
+    const { mark } = loss
+    for (const [cell, node] of trace.written())
+      if (cell.trainable && node.mark === mark) cells.set(cell, node)
+  }
+  return cells
+}
+
+export function backward(loss: Tensor): void {
+  if (loss.backwardBy !== undefined)
+    fail(
+      `backward: this loss had its backward(), and ${loss.backwardBy} freed its graph; add the losses and call it once, or use grad(loss, tensors)`,
+    )
+  requireScalar(loss, 'backward')
+  const cells = reached(loss.node)
+  if (cells.size === 0)
+    fail(
+      'backward: the loss reaches no trainable parameter; is every one frozen, detached, or the loss computed in noGrad?',
+    )
+  if (context.trace === undefined) submitGradients()
+  loss.backwardBy = 'backward()'
+  const found = gradients(loss.node, [...cells.values()])
+  let i = 0
+  for (const cell of cells.keys()) {
+    const gradient = found[i++]
+    if (gradient !== undefined) accumulate(cell, gradient)
+  }
+  if (context.trace === undefined) context.losses.push(loss)
+}
+
+function accumulate(cell: Cell, gradient: Node): void {
+  const { trace } = context
+  const before = trace === undefined ? cell.gradient : trace.gradient(cell)
+  const total = before === undefined ? gradient : map('add', before.node, gradient)
+  const result = fromNode(total)
+  if (trace !== undefined) trace.setGradient(cell, result)
+  else {
+    cell.gradient = result
+    context.gradients.add(cell)
+  }
+}
+
+/**
+ * The gradients of a scalar for each tensor, as tensors that can be differentiated again; zeros where the loss does
+ * not depend on it. Touches no `grad`. After `torch.autograd.grad`.
+ */
+export function grad(loss: Tensor, tensors: readonly Tensor[]): Tensor[] {
+  requireScalar(loss, 'grad')
+  const nodes = tensors.map((t) => t.node)
+  tensors.forEach((t, i) => {
+    if (t.dtype !== 'float32') fail(`grad: tensor ${i} is ${t.dtype}; only float32 has gradients`)
+  })
+  return gradients(loss.node, nodes).map((gradient, i) =>
+    gradient === undefined
+      ? fromNode(constant(0, 'float32', nodes[i].shape))
+      : fromNode(gradient, loss),
+  )
+}
+
+/** What `fn` computes from tensors made before it is a constant: no gradient flows to them. */
+export function noGrad<T>(fn: () => T): T {
+  const before = context.constantsBefore
+  context.constantsBefore = context.serial
+  try {
+    return fn()
+  } finally {
+    context.constantsBefore = before
+  }
+}

@@ -1,0 +1,65 @@
+// Which device submissions go to: `setDevice('reference')`, `withDevice`. Devices start at the first use.
+import type { Device } from '../compiler/program.js'
+import { device as makeDevice } from '../devices/registry.js'
+import { Runner } from './runner.js'
+
+export interface DeviceOptions {
+  readonly threads?: number
+  /** Bytes the device may grow to. */
+  readonly maximumMemory?: number
+}
+
+const DEFAULT_DEVICE = 'reference'
+
+const runners = new Map<string, Runner>()
+const current: { runner: Runner | undefined } = { runner: undefined }
+
+function runnerOf(name: string | Device, options: DeviceOptions): Runner {
+  if (typeof name !== 'string') return new Runner(name.name, () => Promise.resolve(name))
+  const key = `${name} ${options.threads ?? ''} ${options.maximumMemory ?? ''}`
+  let runner = runners.get(key)
+  if (runner === undefined) {
+    runner = new Runner(name, () => makeDevice(name, options))
+    runners.set(key, runner)
+  }
+  return runner
+}
+
+/** The runner of the current device. */
+export function currentRunner(): Runner {
+  current.runner ??= runnerOf(DEFAULT_DEVICE, {})
+  return current.runner
+}
+
+/** Makes a device the default, and waits until it has started. Rejects where it is not available. */
+export async function setDevice(
+  name: string | Device,
+  options: DeviceOptions = {},
+): Promise<Device> {
+  current.runner = runnerOf(name, options)
+  return current.runner.started
+}
+
+/** What `fn` submits before it returns goes to that device. Tensors on another one cannot be used there. */
+export function withDevice<T>(name: string | Device, fn: () => T): T {
+  const before = current.runner
+  current.runner = runnerOf(name, {})
+  try {
+    return fn()
+  } finally {
+    current.runner = before
+  }
+}
+
+/** The current device, started. */
+export function currentDevice(): Promise<Device> {
+  return currentRunner().started
+}
+
+/** Ends the workers of every device and forgets all programs. Data that is only there is lost. */
+export async function closeDevices(): Promise<void> {
+  const open = [...runners.values()]
+  runners.clear()
+  current.runner = undefined
+  for (const runner of open) await runner.close()
+}

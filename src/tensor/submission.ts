@@ -1,0 +1,249 @@
+// One submission: a graph captured now, its inputs bound to storage, its run queued, its results delivered.
+//
+// Everything the user could change afterwards (numbers, random counters, versions, host data) is taken
+// synchronously in `submit`; what needs the device happens in the job, at once when the device is there.
+import { itemSize, type TypedArray, typedView } from '../base/dtype.js'
+import { BurnishError, fail, invariant } from '../base/errors.js'
+import { showShape, sizeOf } from '../base/shape.js'
+import type { Device, RunReport } from '../compiler/program.js'
+import { keyOf } from '../graph/key.js'
+import type { Graph, InputNode, Node } from '../graph/node.js'
+import { context } from './context.js'
+import { currentRunner } from './devices.js'
+import { keyWord } from './random.js'
+import type { Loaded, Runner } from './runner.js'
+import { Cell, Held, Placeholder, RandomKey, Scalar, Value, Version } from './value.js'
+
+/** Results up to this size come back by value when the run is done; larger ones stay on the device. */
+const MOST_BYTES_BY_VALUE = 64 * 1024
+
+export interface Output {
+  readonly node: Node
+  readonly value: Value
+  /** 'size': by value up to 64 kB. */
+  readonly deliver: 'value' | 'storage' | 'size'
+}
+
+export interface Request {
+  readonly outputs: readonly Output[]
+  readonly updates: readonly (readonly [Cell, Node])[]
+  readonly guard?: Node
+  /** Who replaces the updated parameters' values: `step()`. */
+  readonly by: string
+  /** Values of a compiled function's tensor arguments, and the counter of its first random draw. */
+  readonly call?: { readonly args: readonly Value[]; readonly firstDraw: number }
+  /** Turns a failed guard into the error that names a layer. */
+  readonly explain?: () => Promise<Error>
+}
+
+/** What an argument is filled from: data at rest, or a number. */
+type Binding = Value | number
+
+/** The graph captured with its key: reusable, as compiled functions do. */
+export interface Captured {
+  readonly graph: Graph
+  readonly key: string
+  readonly inputs: readonly InputNode[]
+}
+
+export function capture(request: Request): Captured {
+  const { outputs, updates, guard } = request
+  const graph: Graph = {
+    outputs: outputs.map((output) => output.node),
+    updates: updates.map(([cell, value]) => ({ target: targetOf(cell, request), value })),
+    guard,
+  }
+  const { key, inputs } = keyOf(graph)
+  return { graph, key, inputs }
+}
+
+function targetOf(cell: Cell, request: Request): InputNode {
+  return request.call === undefined ? cell.current : cell.live
+}
+
+/** Thrown when a graph reads a version that was overwritten: rule 3. */
+export function staleError(version: Version, what: string): BurnishError {
+  const name = version.cell.name === '' ? '' : ` (${version.cell.name})`
+  const kind = version.cell.role === 'state' ? 'running statistics' : 'weights'
+  const by = version.replacedBy ?? 'a step'
+  return new BurnishError(
+    `${what} was computed with ${kind}${name} that ${by} has replaced: read it before ${by}, or keep(t) it; a gradient needs zeroGrad() before backward()`,
+  )
+}
+
+/** The overwritten version among a graph's inputs, if there is one. */
+export function staleInput(inputs: readonly InputNode[]): Version | undefined {
+  for (const { source } of inputs)
+    if (source instanceof Version && source.replacedBy !== undefined) return source
+  return undefined
+}
+
+function bind({ source }: InputNode, request: Request): Binding {
+  if (source instanceof Version) return source.cell.value
+  if (source instanceof Cell) return source.value
+  if (source instanceof Value) return source
+  if (source instanceof Scalar) return source.read()
+  const { call } = request
+  if (source instanceof RandomKey) {
+    const first = source.seed === undefined ? (call?.firstDraw ?? 0) : 0
+    return keyWord(source.seed ?? context.generator.seed, first + source.draw, source.word)
+  }
+  if (source instanceof Placeholder && call !== undefined) return call.args[source.index]
+  return fail(
+    'a tensor of a compiled function was used after its trace: return it from the function, and use what the call returns',
+  )
+}
+
+/** Queues a graph. The promise settles when the run is done. Parameters it updates have their next version at once. */
+export function submit(request: Request, captured: Captured = capture(request)): Promise<void> {
+  const { inputs } = captured
+  const bindings = inputs.map((node) => bind(node, request))
+  for (const binding of bindings)
+    if (binding instanceof Value && binding.disposed)
+      fail(`a tensor ${showShape(binding.shape)} was disposed of before this use of it`)
+  for (const binding of bindings) if (binding instanceof Value) binding.observed = true
+  const done = new Promise<void>((resolve, reject) => {
+    const runner = currentRunner()
+    runner.submit({
+      start: (device) => run({ device, runner, request, captured, bindings }).then(resolve, reject),
+      fail: reject,
+    })
+  })
+  for (const { value } of request.outputs) {
+    value.ready = done
+    done.catch((error: unknown) => {
+      value.error = asError(error)
+    })
+  }
+  for (const [cell] of request.updates) cell.advance(request.by)
+  return done
+}
+
+/** Milliseconds a failed submission waits for someone to read one of its results. */
+const GRACE = 1000
+
+/**
+ * Reports the error of a submission nobody awaits: through the results that are read, else as an unhandled rejection.
+ */
+export function surface(done: Promise<void>, outputs: readonly Output[]): void {
+  done.catch(async (error: unknown) => {
+    await new Promise((resolve) => setTimeout(resolve, outputs.length > 0 ? GRACE : 0))
+    if (!outputs.some(({ value }) => value.observed)) throw error
+  })
+}
+
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new BurnishError(String(error))
+}
+
+interface Run {
+  readonly device: Device
+  readonly runner: Runner
+  readonly request: Request
+  readonly captured: Captured
+  readonly bindings: readonly Binding[]
+}
+
+async function run({ device, runner, request, captured, bindings }: Run): Promise<void> {
+  const { graph, key, inputs } = captured
+  const loaded = runner.load(key, graph, inputs)
+  const used: Held[] = []
+  const temporary: Held[] = []
+  const use = (held: Held) => {
+    held.retain()
+    used.push(held)
+    return held.storage
+  }
+  const storages = bindings.map((binding, i) => {
+    const { dtype } = inputs[i]
+    if (typeof binding === 'number')
+      return use(upload(device, numberData(dtype, binding), temporary))
+    const persistent = loaded.arguments[i].role === 'update' || isParameter(inputs[i])
+    return use(storageOf(device, binding, persistent, temporary))
+  })
+  for (const { node, value } of request.outputs) {
+    const held = new Held(device, device.alloc(sizeOf(node.shape) * itemSize[node.dtype]))
+    value.hold(held)
+    storages.push(use(held))
+  }
+  for (const held of temporary) held.release()
+  loaded.runs++
+  let report: RunReport
+  try {
+    report = await loaded.executable.run(storages)
+    for (const binding of bindings)
+      if (binding instanceof Value && binding.error !== undefined) throw binding.error
+    if (report.code === 0) deliver(device, request.outputs)
+  } finally {
+    loaded.runs--
+    for (const held of used) held.drop()
+  }
+  if (report.code !== 0) {
+    for (const { value } of request.outputs) value.release()
+    throw await describe(report, loaded, request)
+  }
+}
+
+const isParameter = ({ source }: InputNode) => source instanceof Version || source instanceof Cell
+
+function numberData(dtype: InputNode['dtype'], value: number): TypedArray {
+  return dtype === 'float32' ? Float32Array.of(value) : Int32Array.of(value)
+}
+
+function upload(device: Device, data: TypedArray, temporary?: Held[]): Held {
+  const storage = device.alloc(data.byteLength)
+  device.write(storage, new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+  const held = new Held(device, storage)
+  temporary?.push(held)
+  return held
+}
+
+/** Where a value is on the device. Parameters stay there; host data of others is copied for this run only. */
+function storageOf(device: Device, value: Value, persistent: boolean, temporary: Held[]): Held {
+  if (value.held !== undefined) {
+    if (value.held.device !== device)
+      fail(
+        `a tensor ${showShape(value.shape)} is on device ${value.held.device.name}, this computation on ${device.name}: read it with data() and make it again`,
+      )
+    return value.held
+  }
+  const { host } = value
+  if (host === undefined) throw value.error ?? new BurnishError('internal: a value without data')
+  if (!persistent) return upload(device, host, temporary)
+  const held = upload(device, host)
+  value.hold(held)
+  value.host = undefined
+  return held
+}
+
+function deliver(device: Device, outputs: readonly Output[]): void {
+  for (const { value, deliver } of outputs) {
+    value.ready = undefined
+    const { held } = value
+    if (held === undefined) continue // disposed of while it was computed
+    const bytes = sizeOf(value.shape) * itemSize[value.dtype]
+    if (deliver === 'storage' || (deliver === 'size' && bytes > MOST_BYTES_BY_VALUE)) continue
+    value.host = hostCopy(device, value, held)
+    value.release()
+  }
+}
+
+/** The data now: only after the runs that write it. */
+export function hostCopy(device: Device, value: Value, held: Held): TypedArray {
+  const size = sizeOf(value.shape)
+  const bytes = device.peek(held.storage).slice(0, size * itemSize[value.dtype])
+  return typedView(value.dtype, bytes.buffer, bytes.byteOffset, size)
+}
+
+async function describe(report: RunReport, loaded: Loaded, request: Request): Promise<Error> {
+  const meaning = loaded.report(report.code)
+  invariant(meaning !== undefined, () => `status code ${report.code} has no meaning`)
+  if (meaning.kind === 'guard')
+    return request.explain === undefined
+      ? new BurnishError('the guard was false: no update was applied')
+      : request.explain()
+  const where = meaning.label === '' ? meaning.what : `${meaning.label}: ${meaning.what}`
+  return new BurnishError(
+    `${where}: index ${report.value} is out of range 0 … ${meaning.size - 1}; no update of this program was applied`,
+  )
+}
