@@ -58,14 +58,14 @@ export function explainTable(rows: readonly KernelRow[], columns: number): strin
   const figures = (bytes: number, microseconds: number, flops: number) =>
     `${size(bytes).padStart(9)}${microseconds.toFixed(0).padStart(8)}${speed(flops, microseconds).padStart(9)}`
   const rest = Math.max(20, columns - layerWidth - 33)
-  const fit = (text: string, width: number) =>
+  const shorten = (text: string, width: number) =>
     (text.length > width ? `${text.slice(0, width - 1)}…` : text).padEnd(width)
-  const heading = `  #  ${fit('layer', layerWidth)} ${fit('what', rest)}${'bytes'.padStart(9)}${'µs'.padStart(8)}${'GFLOP/s'.padStart(9)}`
+  const heading = `  #  ${shorten('layer', layerWidth)} ${shorten('what', rest)}${'bytes'.padStart(9)}${'µs'.padStart(8)}${'GFLOP/s'.padStart(9)}`
   const lines = rows.map(
     (row) =>
-      `${String(row.kernel).padStart(3)}${row.parallel ? '  ' : ' ·'}${fit(row.layer, layerWidth)} ${fit(row.what, rest)}${figures(row.bytes, row.microseconds, row.flops)}`,
+      `${String(row.kernel).padStart(3)}${row.parallel ? '  ' : ' ·'}${shorten(row.layer, layerWidth)} ${shorten(row.what, rest)}${figures(row.bytes, row.microseconds, row.flops)}`,
   )
-  const last = `     ${fit('all', layerWidth)} ${fit(`${rows.length} kernels, ${count(total.flops / 1e6)} MFLOP`, rest)}${figures(total.bytes, total.microseconds, total.flops)}`
+  const last = `     ${shorten('all', layerWidth)} ${shorten(`${rows.length} kernels, ${count(total.flops / 1e6)} MFLOP`, rest)}${figures(total.bytes, total.microseconds, total.flops)}`
   return [heading, ...lines, last, '· runs on one thread'].join('\n')
 }
 

@@ -9,7 +9,7 @@ import { compile } from '../tensor/compile.js'
 import { manualSeed } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { eachBatch } from '../train/evaluate.js'
-import { evaluate, fit, oneCycle } from '../train/index.js'
+import { fit, oneCycle } from '../train/index.js'
 import { prepareRun, saveRun } from '../train/save.js'
 import type { Picture } from './draw.js'
 import { type OptimizerName, optimizers } from './optimizers.js'
@@ -78,12 +78,12 @@ export async function train(
   manualSeed(options.seed)
   const model = known.make()
   const optimizer = optimizers[recipe.optimizer](model.parameters(), recipe)
-  const learn = new DataLoader(first(training, options.limit), {
+  const images = first(training, options.limit)
+  const learn = new DataLoader(images, {
     batchSize: recipe.batchSize,
     shuffle: true,
     seed: options.seed,
-    dropLast:
-      training.length >= recipe.batchSize && (options.limit ?? Infinity) >= recipe.batchSize,
+    dropLast: images.length >= recipe.batchSize, // one shape, one program
     signal,
   })
   const test = new DataLoader(first(testing, options.limit), { batchSize: TEST_BATCH, signal })

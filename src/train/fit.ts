@@ -1,6 +1,6 @@
 // fit: the training loop around one compiled step, with validation, a schedule, callbacks and a guard against
 // losses that are not finite. Leaves out checkpoints and resuming.
-import { fail } from '../base/errors.js'
+import { BurnishError, fail } from '../base/errors.js'
 import type { Module } from '../nn/module.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { compile } from '../tensor/compile.js'
@@ -71,17 +71,13 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
   if (batches.length === 0)
     fail('fit: the loader has no batches: the data set is empty, or dropLast leaves nothing of it')
   const metrics = measures(options)
-  const step = compile(
-    (input: Tensor, target: Tensor) => {
-      optimizer.zeroGrad()
-      const output = model.forward(input)
-      const values = measureAll(metrics, output, target)
-      values.loss.backward()
-      optimizer.step()
-      return values
-    },
-    { guard },
-  )
+  const step = compile((input: Tensor, target: Tensor) => {
+    optimizer.zeroGrad()
+    const values = measureAll(metrics, model.forward(input), target)
+    values.loss.backward()
+    optimizer.step(guard ? { guard: values.loss } : {})
+    return values
+  })
   const validate = evaluator(model, options)
   const rate = optimizer.lr
   const total = epochs * batches.length
@@ -98,7 +94,9 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
       const before = trained
       await eachBatch(batches, signal, async ([input, target]) => {
         optimizer.lr = rate * schedule(done / total)
-        const values = await readAll(await step(input, target))
+        const values = await within(`fit, epoch ${epoch}, step ${done + 1}`, async () =>
+          readAll(await step(input, target)),
+        )
         means.add(values, input.shape[0])
         done++
         samples += input.shape[0]
@@ -132,4 +130,14 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
     optimizer.lr = rate
   }
   return { epochs: history }
+}
+
+/** Says where in the run an error came up. */
+async function within<T>(where: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    if (error instanceof BurnishError) throw new BurnishError(`${where}: ${error.message}`)
+    throw error
+  }
 }
