@@ -504,3 +504,7 @@ export function rootsOf(graph: Graph): Node[] {
 export function elements(node: Node): number {
   return sizeOf(node.shape)
 }
+
+export function nodeKindIs<K extends Kind>(node: Node, kind: K): node is NodeOf<K> {
+  return node.kind === kind
+}

@@ -1,0 +1,715 @@
+// Which nodes are computed into memory, and which of those share a kernel.
+//
+// Roots are what must exist outside of a register: contractions, reductions, scattered and joined tensors,
+// results, and element-wise values that would cost more to compute again than to keep. Everything else is
+// computed where it is read. Groups are loop nests: a contraction with the maps that follow it, or rows:
+// members over one domain whose reductions share their kept axes, in stages (softmax is max, then sum, then
+// the quotient). A member may join a group when every element it reads of it is its own row's or position's.
+import { invariant } from '../base/errors.js'
+import { sameShape, sizeOf } from '../base/shape.js'
+import { type Graph, type Node, type NodeOf, rootsOf, topological } from '../graph/node.js'
+import {
+  accessesOf,
+  axisIndex,
+  baseOf,
+  createSpace,
+  type Space,
+  sameIndex,
+  Unfoldable,
+  variableOf,
+} from './access.js'
+import { addAffine, coefficientOf, ofVariable, substitute } from './build.js'
+import { contractDomain } from './contraction.js'
+import type { Affine, Variable } from './kernel.js'
+
+export interface Domain {
+  readonly space: Space
+  /** The index of each axis of the full shape. */
+  index: readonly Affine[]
+  outer: readonly Variable[]
+  inner: readonly Variable[]
+}
+
+/** Where in a row's stages a member is computed; `row` members have one value a row. */
+export interface Member {
+  readonly node: Node
+  readonly level: 'full' | 'row'
+  readonly stage: number
+}
+
+interface GroupBase {
+  readonly id: number
+  /** Nodes this group computes (bases), in order. */
+  readonly members: Member[]
+  /** Groups whose results it reads. */
+  readonly needs: Set<Group>
+  /** It computes new values of updated arguments only. */
+  readonly commit: boolean
+}
+export interface RowGroup extends GroupBase {
+  readonly kind: 'rows'
+  readonly shape: readonly number[]
+  reduced: readonly number[]
+  domain: Domain
+}
+export interface ContractGroup extends GroupBase {
+  readonly kind: 'contract'
+  readonly core: NodeOf<'contract'>
+  /** From the contraction to the member, each the next one's operand: maps and reshapes. */
+  readonly chain: readonly Node[]
+}
+export interface ScatterGroup extends GroupBase {
+  readonly kind: 'scatter'
+  readonly node: NodeOf<'scatterAdd'>
+}
+/** Writes operand `part` of a concat into its place. */
+export interface PartGroup extends GroupBase {
+  readonly kind: 'part'
+  readonly node: NodeOf<'concat'>
+  readonly part: number
+  readonly offset: number
+  domain: Domain
+}
+/** Copies a node in memory, or computes it, into an argument. */
+export interface CopyGroup extends GroupBase {
+  readonly kind: 'copy'
+  readonly node: Node
+  readonly argument: number
+  domain: Domain
+}
+/** Reports when the guard is false. */
+export interface GuardGroup extends GroupBase {
+  readonly kind: 'guard'
+  readonly node: Node
+}
+export type Group = RowGroup | ContractGroup | ScatterGroup | PartGroup | CopyGroup | GuardGroup
+
+export interface Fused {
+  readonly groups: readonly Group[]
+  readonly roots: ReadonlySet<Node>
+  /** Base node → argument whose storage it is computed into. */
+  readonly placed: ReadonlyMap<Node, number>
+}
+
+export interface FuseInput {
+  readonly graph: Graph
+  /** Views that must be copied into memory in their own order. */
+  readonly forced: ReadonlySet<Node>
+  /** Argument of an input, of the k-th output. */
+  readonly argumentOf: (input: Node) => number
+  readonly outputArgument: (k: number) => number
+}
+
+const EXPENSIVE = new Set(['exp', 'log', 'sin', 'cos', 'tanh', 'sigmoid', 'erf', 'pow'])
+const KEEP_COST = 3.5
+
+export function fuse(input: FuseInput): Fused {
+  const extra = new Set<Node>()
+  for (;;) {
+    try {
+      return attempt(input, extra)
+    } catch (error) {
+      if (!(error instanceof Unfoldable)) throw error
+      const operand = baseOf(error.operand)
+      invariant(!extra.has(operand), () => `a reshape of ${operand.kind} does not fold`)
+      extra.add(operand)
+    }
+  }
+}
+
+function attempt(input: FuseInput, extra: ReadonlySet<Node>): Fused {
+  const { graph } = input
+  const order = topological(rootsOf(graph))
+  const roots = findRoots(input, order, extra)
+  return new Grouping(input, order, roots).run()
+}
+
+/** A base that needs no computation: an input, or a constant. */
+function isLeaf(node: Node): boolean {
+  return node.kind === 'input'
+}
+
+function findRoots(input: FuseInput, order: readonly Node[], extra: ReadonlySet<Node>): Set<Node> {
+  const { graph, forced } = input
+  const roots = new Set<Node>(forced)
+  for (const node of extra) roots.add(node)
+  const keep = (node: Node) => {
+    const base = baseOf(node)
+    if (!isLeaf(base)) roots.add(base)
+  }
+  for (const node of graph.outputs) keep(node)
+  for (const { value } of graph.updates) keep(value)
+  const users = new Map<Node, Node[]>()
+  for (const node of order)
+    for (const arg of node.args) {
+      const list = users.get(arg)
+      if (list) list.push(node)
+      else users.set(arg, [node])
+    }
+  const cost = new Map<Node, number>()
+  for (const node of order) {
+    switch (node.kind) {
+      case 'input':
+        break
+      case 'contract':
+        roots.add(node)
+        for (const arg of node.args) keepThroughViews(arg, roots)
+        break
+      case 'reduce':
+      case 'concat':
+      case 'scatterAdd':
+        roots.add(node)
+        break
+      case 'gather':
+        keep(node.args[0])
+        break
+      default:
+        break
+    }
+    const own = ownCost(node, cost, roots)
+    cost.set(node, own)
+    if ((node.kind === 'map' || node.kind === 'gather') && !roots.has(node)) {
+      const list = users.get(node) ?? []
+      const spread = list.some((user) => user.kind === 'view' && user.op.type === 'window')
+      if ((list.length > 1 && own >= KEEP_COST) || (spread && own >= 2)) {
+        roots.add(node)
+        cost.set(node, 1)
+      }
+    }
+    if (roots.has(node)) cost.set(node, 1)
+  }
+  for (const node of order) if (node.kind === 'gather') keep(node.args[0])
+  return roots
+}
+
+/** What a contraction reads: the node below the views, or a constant that views leave whole. */
+function keepThroughViews(node: Node, roots: Set<Node>): void {
+  let at = node
+  let whole = true
+  while (at.kind === 'view' && !roots.has(at)) {
+    if (at.op.type === 'pad' || at.op.type === 'window') whole = false
+    at = at.args[0]
+  }
+  if (at.kind === 'const' && whole) return
+  if (!isLeaf(at)) roots.add(at)
+}
+
+function ownCost(node: Node, cost: ReadonlyMap<Node, number>, roots: ReadonlySet<Node>): number {
+  if (roots.has(node) || node.kind === 'input') return 1
+  const args = node.args.reduce((sum, arg) => sum + (cost.get(arg) ?? 1), 0)
+  switch (node.kind) {
+    case 'const':
+      return 0
+    case 'iota':
+      return 0.5
+    case 'map':
+      return args + (EXPENSIVE.has(node.fn) ? 10 : 1)
+    case 'view':
+      return node.op.type === 'expand' ? args / 4 : args
+    default:
+      return args + 2
+  }
+}
+
+class Grouping {
+  private readonly input: FuseInput
+  private readonly order: readonly Node[]
+  private readonly roots: Set<Node>
+  private readonly groups: Group[] = []
+  private readonly groupOf = new Map<Node, Group>()
+  private readonly users = new Map<Node, Node[]>()
+  private readonly placed = new Map<Node, number>()
+  /** Last map of a contraction's chain (or the contraction itself) → the contraction. */
+  private readonly cores = new Map<Node, readonly Node[]>()
+  private readonly parts = new Map<Node, Group[]>()
+  private readonly updateValues = new Set<Node>()
+
+  constructor(input: FuseInput, order: readonly Node[], roots: Set<Node>) {
+    this.input = input
+    this.order = order
+    this.roots = roots
+    for (const node of order)
+      for (const arg of node.args) {
+        const list = this.users.get(arg)
+        if (list) list.push(node)
+        else this.users.set(arg, [node])
+      }
+  }
+
+  run(): Fused {
+    this.placeResults()
+    this.followContractions()
+    for (const node of this.order) {
+      const chain = this.cores.get(node)
+      if (chain) {
+        this.addContract(chain)
+        continue
+      }
+      if (!this.roots.has(node)) continue
+      if (node.kind === 'scatterAdd') this.addScatter(node)
+      else if (node.kind === 'concat') this.addConcat(node)
+      else if (!this.groupOf.has(node)) this.addRow(node)
+    }
+    this.copyResults()
+    if (this.input.graph.guard) this.addGuard(this.input.graph.guard)
+    return { groups: this.groups, roots: this.roots, placed: this.placed }
+  }
+
+  /** Results computed straight into their argument: outputs first come, first served; updates where safe. */
+  private placeResults(): void {
+    const { graph } = this.input
+    graph.outputs.forEach((node, k) => {
+      const base = baseOf(node)
+      if (this.roots.has(base) && !this.placed.has(base))
+        this.placed.set(base, this.input.outputArgument(k))
+    })
+    for (const { target, value } of graph.updates) {
+      const base = baseOf(value)
+      if (!this.roots.has(base) || this.placed.has(base)) continue
+      if (!this.onlyCommits(base)) continue
+      this.placed.set(base, this.input.argumentOf(target))
+      this.updateValues.add(base)
+    }
+    this.dropUnsafe()
+  }
+
+  /** Every use of the value leads to updates only, so computing it may wait for the commit. */
+  private onlyCommits(base: Node): boolean {
+    const values = new Set(this.input.graph.updates.map(({ value }) => baseOf(value)))
+    const outputs = new Set(this.input.graph.outputs.map(baseOf))
+    const seen = new Set<Node>()
+    const check = (node: Node): boolean => {
+      if (seen.has(node)) return true
+      seen.add(node)
+      if (outputs.has(node) || node === this.input.graph.guard) return false
+      const users = this.users.get(node) ?? []
+      if (users.length === 0) return values.has(baseOf(node))
+      return users.every(check)
+    }
+    return check(base)
+  }
+
+  /**
+   * An update may be written in place only if no one else reads the old value at that time: its readers are
+   * the value itself, element by element, or nodes outside of the commit. Others go through a copy.
+   */
+  private dropUnsafe(): void {
+    for (const { target, value } of this.input.graph.updates) {
+      const base = baseOf(value)
+      if (!this.updateValues.has(base)) continue
+      const safe = this.readersOf(target).every(
+        (root) => root === base || !this.leadsToCommit(root),
+      )
+      if (!safe || !this.readsOwnPosition(base, target)) {
+        this.updateValues.delete(base)
+        this.placed.delete(base)
+      }
+    }
+  }
+
+  private readersOf(target: Node): Node[] {
+    const out = new Set<Node>()
+    const seen = new Set<Node>()
+    const visit = (node: Node) => {
+      for (const user of this.users.get(node) ?? []) {
+        if (seen.has(user)) continue
+        seen.add(user)
+        if (this.roots.has(user)) out.add(user)
+        else visit(user)
+      }
+    }
+    visit(target)
+    return [...out]
+  }
+
+  private leadsToCommit(root: Node): boolean {
+    return this.updateValues.has(root)
+  }
+
+  private readsOwnPosition(base: Node, target: Node): boolean {
+    if (base.kind !== 'map') return !this.readersOf(target).includes(base)
+    const domain = createDomain(base.shape, [])
+    const accesses = this.settle(base, domain)
+    return accesses
+      .filter((access) => baseOf(access.node) === target)
+      .every(
+        (access) =>
+          sameShape(access.node.shape, base.shape) && sameIndex(access.index, domain.index),
+      )
+  }
+
+  private readonly inMemory = (node: Node): boolean => {
+    const base = baseOf(node)
+    return isLeaf(base) || this.roots.has(base)
+  }
+
+  /** Accesses of a root over a domain, splitting variables until every view folds. */
+  private settle(
+    root: Node,
+    domain: Domain,
+    at: (d: Domain) => readonly Affine[] = (d) => d.index,
+  ) {
+    return this.settleWith(domain, () => accessesOf(root, at(domain), domain.space, this.inMemory))
+  }
+
+  private settleWith<T>(domain: Domain, run: () => T): T {
+    for (;;) {
+      try {
+        return run()
+      } catch (error) {
+        if (!(error instanceof Unfoldable) || error.split === undefined) throw error
+        if (!splitDomain(domain, error.split.variable, error.split.by))
+          throw new Unfoldable(error.operand)
+      }
+    }
+  }
+
+  private add<G extends Group>(group: G, nodes: readonly Node[]): G {
+    this.groups.push(group)
+    for (const node of nodes) this.groupOf.set(node, group)
+    return group
+  }
+
+  private needOf(node: Node): Group | undefined {
+    return this.groupOf.get(baseOf(node))
+  }
+
+  private followContractions(): void {
+    for (const node of this.order) {
+      if (node.kind !== 'contract') continue
+      const chain = this.foldable(this.chainOf(node))
+      const end = chain[chain.length - 1]
+      this.cores.set(end, chain)
+      if (end !== node) this.roots.delete(node)
+      this.roots.add(end)
+    }
+    // What does not fold is found here, before any group relies on it.
+    for (const chain of this.cores.values()) contractDomain(chain, this.inMemory)
+  }
+
+  /** The chain, or the contraction alone where a reshape in the chain does not fold. */
+  private foldable(chain: readonly Node[]): readonly Node[] {
+    if (!chain.some((node) => node.kind === 'view')) return chain
+    try {
+      contractDomain(chain, this.inMemory)
+      return chain
+    } catch (error) {
+      if (error instanceof Unfoldable && chain.includes(error.operand)) return chain.slice(0, 1)
+      throw error
+    }
+  }
+
+  /** Comes at the place of the chain's last map, when all that its maps read has a group. */
+  private addContract(chain: readonly Node[]): void {
+    const core = chain[0]
+    const end = chain[chain.length - 1]
+    invariant(core.kind === 'contract', () => 'a chain begins with its contraction')
+    const members: Member[] = [{ node: end, level: 'full', stage: 0 }]
+    const group: ContractGroup = {
+      kind: 'contract',
+      id: this.groups.length,
+      members,
+      needs: new Set(),
+      commit: this.updateValues.has(end),
+      core,
+      chain,
+    }
+    this.add(group, [end])
+    const visit = (node: Node, seen: Set<Node>) => {
+      for (const arg of node.args) {
+        if (seen.has(arg) || arg === core) continue
+        seen.add(arg)
+        if (this.inMemory(arg)) this.link(group, arg)
+        else visit(arg, seen)
+      }
+    }
+    visit(core, new Set())
+    if (end !== core) visit(end, new Set())
+  }
+
+  /** The contraction and the maps (with reshapes between) that follow it one by one, each its predecessor's only use. */
+  private chainOf(core: Node): Node[] {
+    const chain = [core]
+    for (;;) {
+      const end = chain[chain.length - 1]
+      if (end !== core && (this.roots.has(end) || this.updateValues.has(end))) return chain
+      if (this.placed.has(baseOf(end))) return chain
+      const between: Node[] = []
+      let user = this.onlyUser(end)
+      while (user?.kind === 'view' && user.op.type === 'reshape' && !this.roots.has(user)) {
+        between.push(user)
+        user = this.onlyUser(user)
+      }
+      if (user?.kind !== 'map' || this.updateValues.has(user)) return chain
+      if (user.args.length > 1 && this.dependsTwice(user, end)) return chain
+      chain.push(...between, user)
+    }
+  }
+
+  private onlyUser(node: Node): Node | undefined {
+    const list = this.users.get(node) ?? []
+    return list.length === 1 ? list[0] : undefined
+  }
+
+  /** More than one argument of `user` leads to `node`. */
+  private dependsTwice(user: Node, node: Node): boolean {
+    let through = 0
+    for (const arg of user.args) if (baseOf(arg) === baseOf(node)) through++
+    return through !== 1
+  }
+
+  private addScatter(node: NodeOf<'scatterAdd'>): void {
+    const group: ScatterGroup = {
+      kind: 'scatter',
+      id: this.groups.length,
+      members: [{ node, level: 'full', stage: 0 }],
+      needs: new Set(),
+      commit: this.updateValues.has(node),
+      node,
+    }
+    this.add(group, [node])
+    const domain = createDomain(node.args[1].shape, [])
+    for (const arg of node.args)
+      for (const access of this.accessesIncluding(arg, domain)) this.link(group, access.node)
+  }
+
+  private accessesIncluding(node: Node, domain: Domain) {
+    if (this.inMemory(node)) return [{ node, index: domain.index, inside: [] }]
+    return this.settle(node, domain)
+  }
+
+  private link(group: Group, node: Node): void {
+    const base = baseOf(node)
+    const parts = this.parts.get(base)
+    if (parts) for (const part of parts) group.needs.add(part)
+    else {
+      const need = this.groupOf.get(base)
+      if (need && need !== group) group.needs.add(need)
+    }
+  }
+
+  private addConcat(node: NodeOf<'concat'>): void {
+    let offset = 0
+    node.args.forEach((operand, part) => {
+      const domain = createDomain(operand.shape, [])
+      const group: PartGroup = {
+        kind: 'part',
+        id: this.groups.length,
+        members: part === 0 ? [{ node, level: 'full', stage: 0 }] : [],
+        needs: new Set(),
+        commit: this.updateValues.has(node),
+        node,
+        part,
+        offset,
+        domain,
+      }
+      for (const access of this.accessesIncluding(operand, domain)) this.link(group, access.node)
+      this.add(group, [node])
+      const list = this.parts.get(node)
+      if (list) list.push(group)
+      else this.parts.set(node, [group])
+      offset += operand.shape[node.axis]
+    })
+  }
+
+  private copyResults(): void {
+    const { graph } = this.input
+    const copy = (node: Node, argument: number, commit: boolean) => {
+      const domain = createDomain(node.shape, [])
+      const group: CopyGroup = {
+        kind: 'copy',
+        id: this.groups.length,
+        members: [],
+        needs: new Set(),
+        commit,
+        node,
+        argument,
+        domain,
+      }
+      for (const access of this.accessesIncluding(node, domain)) this.link(group, access.node)
+      this.groups.push(group)
+    }
+    graph.outputs.forEach((node, k) => {
+      const argument = this.input.outputArgument(k)
+      if (this.placed.get(baseOf(node)) !== argument) copy(node, argument, false)
+    })
+    for (const { target, value } of graph.updates) {
+      const argument = this.input.argumentOf(target)
+      if (this.placed.get(baseOf(value)) !== argument) copy(value, argument, true)
+    }
+  }
+
+  private addGuard(node: Node): void {
+    const group: GuardGroup = {
+      kind: 'guard',
+      id: this.groups.length,
+      members: [],
+      needs: new Set(),
+      commit: false,
+      node,
+    }
+    const domain = createDomain(node.shape, [])
+    for (const access of this.accessesIncluding(node, domain)) this.link(group, access.node)
+    this.groups.push(group)
+  }
+
+  // ---- rows ----
+
+  private addRow(node: Node): void {
+    const isReduce = node.kind === 'reduce'
+    const shape = isReduce ? node.args[0].shape : node.shape
+    const reduced = isReduce ? node.axes : []
+    const commit = this.updateValues.has(node)
+    if (sizeOf(shape) > 0)
+      for (let k = this.groups.length - 1; k >= 0; k--) {
+        const group = this.groups[k]
+        if (group.kind === 'rows' && group.commit === commit && this.join(group, node)) return
+      }
+    const domain = createDomain(shape, reduced)
+    const accesses = this.rowAccesses(node, domain)
+    const group: RowGroup = {
+      kind: 'rows',
+      id: this.groups.length,
+      members: [{ node, level: isReduce ? 'row' : 'full', stage: 0 }],
+      needs: new Set(),
+      commit,
+      shape,
+      reduced,
+      domain,
+    }
+    for (const access of accesses) this.link(group, access.node)
+    this.add(group, [node])
+  }
+
+  private rowAccesses(node: Node, domain: Domain) {
+    if (node.kind !== 'reduce') return this.settle(node, domain)
+    return this.accessesIncluding(node.args[0], domain)
+  }
+
+  /** Adds `node` to the group when its domain and all it reads of the group allow. */
+  private join(group: RowGroup, node: Node): boolean {
+    const kept = group.shape.filter((_, i) => !group.reduced.includes(i))
+    let level: 'full' | 'row'
+    if (node.kind === 'reduce') {
+      if (group.reduced.length === 0 || !sameShape(node.args[0].shape, group.shape)) return false
+      if (node.axes.length !== group.reduced.length) return false
+      if (!node.axes.every((axis, i) => axis === group.reduced[i])) return false
+      level = 'row'
+    } else if (sameShape(node.shape, group.shape)) level = 'full'
+    else if (group.reduced.length > 0 && sameShape(node.shape, kept)) level = 'row'
+    else return false
+
+    const domain: Domain = { ...group.domain }
+    const members = new Set(group.members.map((m) => m.node))
+    const inMemory = (n: Node) => members.has(n) || (this.inMemory(n) && !members.has(baseOf(n)))
+    const source = node.kind === 'reduce' ? node.args[0] : node
+    const at = (d: Domain) =>
+      level === 'row' && node.kind !== 'reduce' ? keptIndex(group, d) : d.index
+    let accesses: ReturnType<typeof accessesOf>
+    try {
+      accesses = this.settleWith(domain, () =>
+        node.kind === 'reduce' && inMemory(source)
+          ? [{ node: source, index: at(domain), inside: [] }]
+          : accessesOf(source, at(domain), domain.space, inMemory),
+      )
+    } catch (error) {
+      if (error instanceof Unfoldable) return false
+      throw error
+    }
+    let stage = 0
+    let shares = false
+    const needs = new Set<Group>()
+    for (const access of accesses) {
+      const member = group.members.find((m) => m.node === access.node)
+      if (!member) {
+        for (const need of this.parts.get(baseOf(access.node)) ?? [this.needOf(access.node)]) {
+          if (need === group) return false
+          if (need) needs.add(need)
+        }
+        continue
+      }
+      const expected = member.level === 'row' ? keptIndex(group, domain) : domain.index
+      if (!sameIndex(access.index, expected)) return false
+      if (member.level === 'full' && level === 'row' && node.kind !== 'reduce') return false
+      if (access.inside.length > 0) return false
+      shares = true
+      const isRow = member.level === 'row' && !(level === 'row' && node.kind !== 'reduce')
+      stage = Math.max(stage, member.stage + (isRow ? 1 : 0))
+    }
+    if (!shares && !this.sharesInput(group, accesses, domain)) return false
+    for (const need of needs) if (reaches(need, group)) return false
+    group.members.push({ node, level, stage })
+    group.domain = domain
+    for (const need of needs) group.needs.add(need)
+    this.groupOf.set(node, group)
+    return true
+  }
+
+  /** Both read a large tensor at the same position: one pass serves both. */
+  private sharesInput(
+    group: RowGroup,
+    accesses: readonly { readonly node: Node; readonly index: readonly Affine[] }[],
+    domain: Domain,
+  ): boolean {
+    const size = sizeOf(group.shape)
+    if (size < 64) return false
+    const big = accesses.filter((a) => sizeOf(a.node.shape) * 4 >= size)
+    if (big.length === 0) return false
+    const others = group.members.flatMap((m) => {
+      try {
+        const source = m.node.kind === 'reduce' ? m.node.args[0] : m.node
+        if (m.level === 'row' && m.node.kind !== 'reduce') return []
+        return this.inMemory(source) && m.node.kind === 'reduce'
+          ? [{ node: source, index: domain.index }]
+          : accessesOf(source, domain.index, domain.space, this.inMemory)
+      } catch (error) {
+        if (error instanceof Unfoldable) return []
+        throw error
+      }
+    })
+    return big.some((a) => others.some((o) => o.node === a.node && sameIndex(o.index, a.index)))
+  }
+}
+
+function reaches(from: Group, to: Group): boolean {
+  const seen = new Set<Group>()
+  const stack = [from]
+  for (let group = stack.pop(); group; group = stack.pop()) {
+    if (group === to) return true
+    if (seen.has(group)) continue
+    seen.add(group)
+    stack.push(...group.needs)
+  }
+  return false
+}
+
+/** The row's index: that of the axes not reduced. */
+export function keptIndex(group: Pick<RowGroup, 'reduced'>, domain: Domain): Affine[] {
+  return domain.index.filter((_, i) => !group.reduced.includes(i))
+}
+
+export function createDomain(shape: readonly number[], reduced: readonly number[]): Domain {
+  const space = createSpace()
+  const index = shape.map((extent, i) => axisIndex(space, `i${i}`, extent))
+  const outer: Variable[] = []
+  const inner: Variable[] = []
+  index.forEach((at, i) => {
+    for (const [variable] of at.terms) (reduced.includes(i) ? inner : outer).push(variable)
+  })
+  return { space, index, outer, inner }
+}
+
+/** variable = by·high + low, in the domain's index and loops. False when it is not the domain's. */
+function splitDomain(domain: Domain, variable: Variable, by: number): boolean {
+  const list = domain.outer.includes(variable) ? 'outer' : 'inner'
+  if (!domain[list].includes(variable)) return false
+  const extent = domain.space.extents.get(variable.id) ?? 1
+  const high = variableOf(domain.space, `${variable.name}a`, extent / by)
+  const low = variableOf(domain.space, `${variable.name}b`, by)
+  const whole = addAffine(ofVariable(high, by), ofVariable(low))
+  domain.index = domain.index.map((at) =>
+    coefficientOf(at, variable) === 0 ? at : substitute(at, variable, whole),
+  )
+  domain[list] = domain[list].flatMap((v) => (v === variable ? [high, low] : [v]))
+  return true
+}
