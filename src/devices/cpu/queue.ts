@@ -1,0 +1,214 @@
+// The queue of a cpu device: runs and reads happen in the order they were asked for. Runs are posted to the workers
+// ahead of time, so that one follows the other without waiting for main; a read waits until all before it are done.
+//
+// Each run has a block of its own: control words, table of arguments, times. A thread may still be leaving the last
+// barrier when main hears that the run is done, so a block is freed when the next run is done, not before.
+import { invariant } from '../../base/errors.js'
+import type { Program, RunReport } from '../../compiler/program.js'
+import { control, controlBytes, stepWord } from '../../targets/wasm/control.js'
+import { scratchStride } from '../../targets/wasm/driver.js'
+import type { CpuMemory } from './memory.js'
+import type { Pool } from './pool.js'
+
+/** Runs posted and not yet done. More would gain nothing and lose more when one fails. */
+const MOST_POSTED = 8
+
+export interface Loaded {
+  readonly id: number
+  readonly program: Program
+  /** Steps of all regions in order: what a step word means. */
+  readonly steps: readonly Program['regions'][number]['steps'][number][]
+}
+
+interface RunJob {
+  readonly kind: 'run'
+  readonly loaded: Loaded
+  readonly args: readonly number[]
+  readonly profile: boolean
+  readonly resolve: (report: RunReport) => void
+  readonly reject: (error: Error) => void
+}
+
+interface ReadJob {
+  readonly kind: 'read'
+  readonly act: () => void
+  readonly reject: (error: Error) => void
+}
+
+interface Posted {
+  readonly job: RunJob
+  readonly run: number
+  readonly block: number
+  readonly times: number
+}
+
+export interface Queue {
+  readonly idle: boolean
+  run(loaded: Loaded, args: readonly number[], profile: boolean): Promise<RunReport>
+  /** Calls `act` when everything queued so far is done. */
+  after<T>(act: () => T): Promise<T>
+  /** Does it now when idle, else when everything queued so far is done, failed or not. */
+  finally(act: () => void): void
+  done(run: number, milliseconds: number): void
+  failed(failure: {
+    readonly run?: number
+    readonly thread: number
+    readonly message: string
+  }): void
+  close(): void
+}
+
+export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool): Queue {
+  const waiting: (RunJob | ReadJob)[] = []
+  const posted: Posted[] = []
+  let later: { readonly after: number; readonly act: () => void }[] = []
+  let runs = 0
+  /** Jobs asked for and finished so far; jobs finish in order. */
+  let asked = 0
+  let finished = 0
+  let lingering: number | undefined
+  const arena = { address: 0, bytes: 0 }
+  const scratch = { address: 0, bytes: 0 }
+
+  const ensure = (space: { address: number; bytes: number }, bytes: number, owner: string) => {
+    if (space.bytes >= bytes) return
+    if (space.bytes > 0) memory.free(space.address)
+    space.bytes = 0
+    const address = memory.alloc(bytes, owner)
+    if (address === undefined) throw memory.exhausted(bytes)
+    space.address = address
+    space.bytes = bytes
+  }
+
+  const finish = () => {
+    finished++
+    if (later.length === 0) return
+    const due = later.filter((entry) => entry.after <= finished)
+    later = later.filter((entry) => entry.after > finished)
+    for (const { act } of due) act()
+  }
+
+  const post = (job: RunJob) => {
+    const { program, id } = job.loaded
+    const words = controlBytes(threads)
+    const table = Math.ceil(job.args.length / 2) * 8
+    const times = job.profile ? 8 * (program.regions.length + 1) : 0
+    const block = memory.alloc(words + table + times, 'control')
+    if (block === undefined) throw memory.exhausted(words + table + times)
+    const view = memory.words(block, (words + table + times) / 4)
+    view.fill(0)
+    for (let i = 0; i < job.args.length; i++) view[words / 4 + i] = job.args[i]
+    const run = ++runs
+    if (job.profile) view[control.profile / 4] = block + words + table
+    posted.push({ job, run, block, times: block + words + table })
+    pool().run({
+      kind: 'run',
+      program: id,
+      run,
+      args: block + words,
+      arena: arena.address,
+      scratch: scratch.address,
+      control: block,
+    })
+  }
+
+  const pump = () => {
+    while (waiting.length > 0 && posted.length < MOST_POSTED) {
+      const job = waiting[0]
+      const busy = posted.length > 0
+      if (job.kind === 'read') {
+        if (busy) break
+        waiting.shift()
+        job.act()
+        finish()
+        continue
+      }
+      const { program } = job.loaded
+      const scratchBytes = scratchStride(program) * threads
+      // The arena and the scratch grow only while nothing runs in them.
+      if (busy && (program.arenaBytes > arena.bytes || scratchBytes > scratch.bytes)) break
+      waiting.shift()
+      try {
+        ensure(arena, program.arenaBytes, 'arena of intermediate results')
+        ensure(scratch, scratchBytes, 'scratch of the threads')
+        post(job)
+      } catch (error) {
+        job.reject(error instanceof Error ? error : new Error(String(error)))
+        finish()
+      }
+    }
+    pool().hold(posted.length > 0)
+  }
+
+  const linger = (block: number) => {
+    if (lingering !== undefined) memory.free(lingering)
+    lingering = block
+  }
+
+  const describe = (failure: Parameters<Queue['failed']>[0], at: Posted): string => {
+    const number = memory.words(at.block + stepWord(failure.thread), 1)[0]
+    const { steps, program } = at.job.loaded
+    const step = steps[number]
+    if (step === undefined) return `internal: a worker failed: ${failure.message}`
+    const kernel = program.kernels[step.kernel].name
+    return `internal: ${step.label}: kernel ${kernel} (${step.what}), thread ${failure.thread}: ${failure.message}`
+  }
+
+  return {
+    get idle() {
+      return posted.length === 0 && waiting.length === 0
+    },
+    run(loaded, args, profile) {
+      asked++
+      return new Promise((resolve, reject) => {
+        waiting.push({ kind: 'run', loaded, args, profile, resolve, reject })
+        pump()
+      })
+    },
+    after(act) {
+      asked++
+      return new Promise((resolve, reject) => {
+        waiting.push({ kind: 'read', act: () => resolve(act()), reject })
+        pump()
+      })
+    },
+    finally(act) {
+      if (finished === asked) act()
+      else later.push({ after: asked, act })
+    },
+    done(run, milliseconds) {
+      const entry = posted.shift()
+      invariant(entry?.run === run, () => `run ${run} is done out of order`)
+      const { job, block } = entry
+      const view = memory.words(block, controlBytes(threads) / 4)
+      const report = { code: view[control.code / 4], value: view[control.value / 4], milliseconds }
+      const count = job.loaded.program.regions.length
+      const times = job.profile ? memory.doubles(entry.times, count + 1) : undefined
+      const regions = times && Array.from({ length: count }, (_, i) => times[i + 1] - times[i])
+      linger(block)
+      finish()
+      pump()
+      job.resolve(regions === undefined ? report : { ...report, regions })
+    },
+    failed(failure) {
+      // The pool has been replaced: no worker touches the old blocks any more.
+      const at = posted.find((entry) => entry.run === failure.run) ?? posted[0]
+      const text = at === undefined ? undefined : describe(failure, at)
+      const lost = posted.splice(0)
+      const dropped = waiting.splice(0)
+      for (const { block } of lost) memory.free(block)
+      if (lingering !== undefined) memory.free(lingering)
+      lingering = undefined
+      for (const entry of lost)
+        entry.job.reject(new Error(entry === at ? text : `an earlier run failed: ${text}`))
+      for (const job of dropped) job.reject(new Error(`an earlier run failed: ${text}`))
+      for (let i = lost.length + dropped.length; i > 0; i--) finish()
+      pool().hold(false)
+    },
+    close() {
+      const error = new Error('the cpu device was closed')
+      for (const { job } of posted.splice(0)) job.reject(error)
+      for (const job of waiting.splice(0)) job.reject(error)
+    },
+  }
+}

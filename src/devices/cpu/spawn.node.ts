@@ -1,0 +1,37 @@
+// Workers of Node. Chosen by the condition of `#spawn` in package.json.
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import type { Spawn } from './messages.js'
+
+export const spawn: Spawn = (events) => {
+  const worker = new Worker(new URL('./worker.node.js', import.meta.url))
+  let ended = false
+  worker.on('message', events.message)
+  worker.on('error', (error) => {
+    if (ended) return
+    ended = true
+    events.death(error.message)
+  })
+  worker.on('exit', (code) => {
+    if (ended) return
+    ended = true
+    events.death(`the worker exited with code ${code}`)
+  })
+  worker.unref()
+  return {
+    post: (message) => worker.postMessage(message),
+    ref: () => worker.ref(),
+    unref: () => worker.unref(),
+    async terminate() {
+      ended = true
+      await worker.terminate()
+    },
+  }
+}
+
+export function hardwareThreads(): number {
+  return availableParallelism()
+}
+
+/** Whether memory can be shared with workers. */
+export const canShare = true
