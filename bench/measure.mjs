@@ -25,7 +25,7 @@ const compiled = compile((images, labels) => {
   return { loss }
 })
 const steps = {
-  compiled: async () => (await compiled(...batch())).loss.item(),
+  compiled: async () => compiled(...batch()).loss.item(),
   imperative: async () => {
     const loss = body(...batch())
     await optimizer.step()
@@ -34,7 +34,7 @@ const steps = {
 }
 const inferCompiled = compile((images) => model.forward(images))
 const infers = {
-  compiled: async () => (await inferCompiled(batch()[0])).data(),
+  compiled: async () => inferCompiled(batch()[0]).data(),
   imperative: async () => model.forward(batch()[0]).data(),
 }
 

@@ -32,7 +32,7 @@ const compiled = compile((images, labels) => {
 })
 const loops = {
   compiled: async (images, labels) => {
-    const { loss, correct } = await compiled(images, labels)
+    const { loss, correct } = compiled(images, labels)
     return [await loss.item(), await correct.item()]
   },
   imperative: async (images, labels) => {

@@ -1,7 +1,7 @@
 // `burnish explain`: the compiled training step on one screen: its kernels in order, the layers they belong
 // to, bytes moved, time and speed. A kernel is one parallel region between two barriers.
 import { fail } from '../base/errors.js'
-import { crossEntropy } from '../nn/functional.js'
+import { crossEntropy } from '../nn/functional/index.js'
 import { compile } from '../tensor/compile.js'
 import { tensor } from '../tensor/create.js'
 import { manualSeed } from '../tensor/random.js'
@@ -98,7 +98,7 @@ export async function explain(
   const labels = Int32Array.from({ length: batchSize }, (_, i) => i % known.classes)
   for (let i = 0; i < WARM_UP + RUNS; i++) {
     signal.throwIfAborted()
-    const { loss } = await step(tensor(pixels, { shape }), tensor(labels))
+    const { loss } = step(tensor(pixels, { shape }), tensor(labels))
     await loss.item()
   }
   const recorded = trainingStep(programs) ?? fail('explain: the step compiled to no program')

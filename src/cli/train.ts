@@ -160,7 +160,7 @@ async function mistakesOf(
   const logitsOf = compile((images: Tensor) => model.forward(images))
   const mistakes: Mistake[] = []
   await eachBatch(test, signal, async ([images, labels]) => {
-    const logits = await (await logitsOf(images)).data() // [B, classes]
+    const logits = await logitsOf(images).data() // [B, classes]
     const [pixels, truth] = await Promise.all([images.data(), labels.data()])
     const classes = logits.length / truth.length
     const [height, width] = images.shape.slice(2)

@@ -1,6 +1,6 @@
 // Evaluation: loss and metrics over a loader, with the model in evaluation mode.
 import type { DataLoader } from '../data/loader.js'
-import { crossEntropy } from '../nn/functional.js'
+import { crossEntropy } from '../nn/functional/index.js'
 import type { Module } from '../nn/module.js'
 import { compile } from '../tensor/compile.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -77,7 +77,7 @@ export function evaluator(
     try {
       const means = new WeightedMeans()
       await eachBatch(batches, options.signal, async ([input, target]) => {
-        means.add(await readAll(await step(input, target)), input.shape[0])
+        means.add(await readAll(step(input, target)), input.shape[0])
       })
       return means.means
     } finally {

@@ -95,7 +95,7 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
       await eachBatch(batches, signal, async ([input, target]) => {
         optimizer.lr = rate * schedule(done / total)
         const values = await within(`fit, epoch ${epoch}, step ${done + 1}`, async () =>
-          readAll(await step(input, target)),
+          readAll(step(input, target)),
         )
         means.add(values, input.shape[0])
         done++
