@@ -8,6 +8,9 @@ import { submitGradients } from './submit.js'
 import { fromNode, type Tensor } from './tensor.js'
 import { type Cell, cellOf } from './value.js'
 
+const UNREACHED =
+  'backward: the loss reaches no trainable parameter; is every one frozen or detached, or the loss computed in noGrad?'
+
 function requireScalar(loss: Tensor, where: string): void {
   if (loss.dtype !== 'float32')
     fail(`${where}: the loss is ${loss.dtype}; only float32 has gradients`)
@@ -16,6 +19,8 @@ function requireScalar(loss: Tensor, where: string): void {
       `${where}: the loss has shape ${showShape(loss.shape)}, not one value; reduce it with sum() or mean()`,
     )
 }
+
+const seedOf = (loss: Tensor) => constant(1, 'float32', loss.shape)
 
 /** The trainable parameters a loss was computed from, each with the node that stands for it. */
 function reached(loss: Node): Map<Cell, Node> {
@@ -41,13 +46,11 @@ export function backward(loss: Tensor): void {
     )
   requireScalar(loss, 'backward')
   const cells = reached(loss.node)
-  if (cells.size === 0)
-    fail(
-      'backward: the loss reaches no trainable parameter; is every one frozen, detached, or the loss computed in noGrad?',
-    )
+  if (cells.size === 0) fail(UNREACHED)
   if (context.trace === undefined) submitGradients()
   loss.backwardBy = 'backward()'
-  const found = gradients(loss.node, [...cells.values()])
+  const found = gradients(loss.node, [...cells.values()], seedOf(loss))
+  if (found.every((gradient) => gradient === undefined)) fail(UNREACHED)
   let i = 0
   for (const cell of cells.keys()) {
     const gradient = found[i++]
@@ -78,7 +81,7 @@ export function grad(loss: Tensor, tensors: readonly Tensor[]): Tensor[] {
   tensors.forEach((t, i) => {
     if (t.dtype !== 'float32') fail(`grad: tensor ${i} is ${t.dtype}; only float32 has gradients`)
   })
-  return gradients(loss.node, nodes).map((gradient, i) =>
+  return gradients(loss.node, nodes, seedOf(loss)).map((gradient, i) =>
     gradient === undefined
       ? fromNode(constant(0, 'float32', nodes[i].shape))
       : fromNode(gradient, loss),

@@ -4,7 +4,7 @@ import { showShape } from '../base/shape.js'
 import { constant, map, type Node, reduce, topological } from '../graph/node.js'
 import { cast } from './arithmetic.js'
 import { type Output, type Request, submit } from './submission.js'
-import { cellOf, Value } from './value.js'
+import { cellOf, Scalar, Value } from './value.js'
 
 /** A bool scalar: every element is finite. */
 export function guardNode(loss: Node): Node {
@@ -33,12 +33,12 @@ function places(loss: Node): Place[] {
     if (node.dtype !== 'float32') continue
     const cell = cellOf(node)
     if (cell !== undefined) found.push({ node, what: `the value of ${cell.name || 'a parameter'}` })
-    else if (node.kind === 'input')
+    else if (node.kind === 'input' && !(node.source instanceof Scalar))
       found.push({
         node,
         what: `an input ${showShape(node.shape)} of ${node.label || 'the model'}`,
       })
-    else if (node.label !== '') {
+    else if (node.kind !== 'input' && node.label !== '') {
       layers.delete(node.label)
       layers.set(node.label, node)
     }

@@ -1,5 +1,5 @@
 // Movement of elements over nodes: reshape, permute, slice … checked for the user, then views.
-import { fail } from '../base/errors.js'
+import { BurnishError, fail } from '../base/errors.js'
 import { axisOf, broadcastShapes, type Shape, sameShape, showShape, sizeOf } from '../base/shape.js'
 import type { Node } from '../graph/node.js'
 import * as graph from '../graph/node.js'
@@ -18,6 +18,19 @@ function origin(x: Node): string {
   return labels.length > 0 ? ` (from ${labels.join(', ')})` : ''
 }
 
+/** A reshape to rows of `columns` that the values do not fill; a module adds which layer wanted them. */
+export class RowsError extends BurnishError {
+  readonly rule: string
+  readonly operand: Node
+  readonly columns: number
+  constructor(rule: string, fix: string, operand: Node, columns: number) {
+    super(`${rule}; ${fix}`)
+    this.rule = rule
+    this.operand = operand
+    this.columns = columns
+  }
+}
+
 /** The shape with −1 replaced by what is left. */
 export function resolveShape(x: Node, shape: Shape): Shape {
   const size = sizeOf(x.shape)
@@ -34,8 +47,11 @@ export function resolveShape(x: Node, shape: Shape): Shape {
   const head = `reshape ${showShape(x.shape)}${origin(x)} to ${showShape(shape)}: ${thousands(size)} values`
   if (open === 0 && shape.length === 2 && x.shape.length > 1) {
     const rest = x.shape.slice(1)
-    return fail(
-      `${head} are not rows of ${shape[1]}; each of the ${x.shape[0]} has ${rest.join('·')}${rest.length > 1 ? ` = ${sizeOf(rest)}` : ''}: use reshape(-1, ${sizeOf(rest)}) or flatten(1)`,
+    throw new RowsError(
+      `${head} are not rows of ${shape[1]}`,
+      `each of the ${x.shape[0]} has ${rest.join('·')}${rest.length > 1 ? ` = ${sizeOf(rest)}` : ''}: use reshape(-1, ${sizeOf(rest)}) or flatten(1)`,
+      x,
+      shape[1],
     )
   }
   return fail(

@@ -231,7 +231,7 @@ export function step(
   }
   flushReads()
   const pairs = updates.map(([parameter, value]) => [parameter.cell, value.node] as const)
-  return submitStep(pairs, 'step()', guard, options.guard?.node)
+  return submitStep({ pairs, by: 'step()', guard, guarded: options.guard?.node })
 }
 
 function checkUpdate(parameter: Parameter, value: Tensor): void {
@@ -241,21 +241,28 @@ function checkUpdate(parameter: Parameter, value: Tensor): void {
     )
 }
 
-function submitStep(
-  pairs: readonly (readonly [Cell, Node])[],
-  by: string,
-  guard?: Node,
-  guarded?: Node,
-): Promise<void> {
+interface StepRequest {
+  readonly pairs: readonly (readonly [Cell, Node])[]
+  readonly by: string
+  readonly guard?: Node
+  readonly guarded?: Node
+  /** Which forwards to write out; undefined: all. */
+  readonly reached?: (t: Tensor) => boolean
+}
+
+function submitStep(wanted: StepRequest): Promise<void> {
+  const { pairs, by, guard, guarded, reached } = wanted
   const explicit = [...context.losses, ...context.kept]
-  const forwards = context.forwards.filter((t) => sizeOf(t.shape) <= MOST_FORWARD_ELEMENTS)
+  const forwards = context.forwards.filter(
+    (t) => sizeOf(t.shape) <= MOST_FORWARD_ELEMENTS && (reached === undefined || reached(t)),
+  )
   const outputs = outputsOf(forwards, 'value', outputsOf(explicit, 'size'))
   const updates = [...pairs, ...stateUpdates()]
   const explain = guarded === undefined ? undefined : () => explainNonFinite(guarded)
   const request: Request = { outputs: [...outputs.values()], updates, guard, by, explain }
   const captured = capture(request)
   const stale = staleInput(captured.inputs)
-  if (stale !== undefined) return withoutStale(stale, pairs, by, guard, guarded)
+  if (stale !== undefined) return withoutStale(stale, wanted)
   statesSubmitted()
   const done = submit(request, captured)
   for (const t of [...explicit, ...forwards]) {
@@ -264,20 +271,14 @@ function submitStep(
     if (t.backwardBy !== undefined) t.backwardBy = by
   }
   context.losses = []
-  context.forwards = []
+  context.forwards = reached === undefined ? [] : context.forwards.filter((t) => !reached(t))
   context.kept = []
   context.gradients.clear()
   return done
 }
 
 /** A stale forward or kept tensor must not stop a step that does not need it; everything else must. */
-function withoutStale(
-  stale: Version,
-  pairs: readonly (readonly [Cell, Node])[],
-  by: string,
-  guard?: Node,
-  guarded?: Node,
-): Promise<void> {
+function withoutStale(stale: Version, request: StepRequest): Promise<void> {
   const isStale = (node: Node) =>
     staleInput(topological([node]).filter((n): n is InputNode => n.kind === 'input')) !== undefined
   const fresh = (t: Tensor) => t.definition === undefined || !isStale(t.definition)
@@ -285,11 +286,11 @@ function withoutStale(
   context.forwards = context.forwards.filter(fresh)
   context.kept = context.kept.filter(fresh)
   context.losses = context.losses.filter(fresh)
-  for (const [cell, node] of pairs)
+  for (const [cell, node] of request.pairs)
     if (isStale(node)) throw staleError(stale, `the gradient of ${cell.name || 'a parameter'}`)
   if (wanted === context.forwards.length + context.kept.length + context.losses.length)
     throw staleError(stale, 'a running statistic')
-  return submitStep(pairs, by, guard, guarded)
+  return submitStep(request)
 }
 
 /** Marks a tensor to be written out by the next step, so that it can be read after it. Returns it. */
@@ -316,7 +317,10 @@ export function submitGradients(): void {
     }
     pairs.push([cell.accumulator, node])
   }
-  surface(submitStep(pairs, 'backward()'), [])
+  // The forward of the micro-batch to come belongs to the next submission.
+  const behind = new Set(topological(pairs.map(([, node]) => node)))
+  const reached = (t: Tensor) => t.definition === undefined || behind.has(t.definition)
+  surface(submitStep({ pairs, by: 'backward()', reached }), [])
   for (const cell of cells)
     if (cell.accumulator !== undefined) cell.gradient = fromNode(cell.accumulator.current)
 }

@@ -329,8 +329,8 @@ export class Tensor {
     return readData(this, 'data()')
   }
   /** The only value of a tensor of one element; a bool is 0 or 1. */
-  async item(): Promise<number> {
-    return (await readData(this, 'item()'))[0]
+  item(): Promise<number> {
+    return readData(this, 'item()').then((data) => data[0])
   }
   /** Adds the gradient of this scalar to `grad` of every trainable parameter it was computed from. */
   backward(): void {
