@@ -73,7 +73,11 @@ class ReferenceDevice implements DeviceOf<'graph', BoundGraph> {
         `${code.arguments.length} arguments for ${inputs.length} inputs and ${graph.outputs.length} outputs`,
     )
     return {
-      run: (args) => this.enqueue(() => run(code, args)),
+      run: (args) => {
+        // The views keep the memory, so that storage may be freed as soon as the run is queued.
+        const views = code.arguments.map((argument, i) => elementsOf(argument, args[i]))
+        return this.enqueue(() => run(code, views))
+      },
       dispose: () => {},
     }
   }
@@ -107,10 +111,9 @@ function elementsOf(argument: Argument, storage: Storage): TypedArray {
   return typedView(argument.dtype, buffer, byteOffset, sizeOf(argument.shape))
 }
 
-function run(code: BoundGraph, storages: readonly Storage[]): RunReport {
+function run(code: BoundGraph, views: readonly TypedArray[]): RunReport {
   const { graph, inputs } = code
   const begin = performance.now()
-  const views = code.arguments.map((argument, i) => elementsOf(argument, storages[i]))
   const places = new Map<InputNode, number>(inputs.map((node, i) => [node, i]))
   const viewOf = (node: InputNode): TypedArray => {
     const place = places.get(node)
