@@ -1,14 +1,16 @@
 // `burnish explain`: the compiled training step on one screen: its kernels in order, the layers they belong
 // to, bytes moved, time and speed. A kernel is one parallel region between two barriers.
 import { fail } from '../base/errors.js'
-import { crossEntropy } from '../nn/functional/index.js'
+import { sizeOf } from '../base/shape.js'
+import { crossEntropy } from '../nn/functional.js'
 import { compile } from '../tensor/compile.js'
 import { tensor } from '../tensor/create.js'
 import { manualSeed } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
+import type { KnownModel } from './models.js'
 import { optimizers } from './optimizers.js'
 import { figuresOf, median, type Recorded, trainingStep } from './recorder.js'
-import { type MachineOptions, modelNamed, startDevice } from './setup.js'
+import { type MachineOptions, modelNamed, onDevice } from './setup.js'
 import { count, size } from './values.js'
 
 export interface ExplainOptions extends MachineOptions {
@@ -76,11 +78,30 @@ export async function explain(
 ): Promise<void> {
   const known = modelNamed(name)
   const batchSize = options.batchSize ?? known.recipe.batchSize
-  const { device, programs } = await startDevice(options, true)
-  if (device.accepts === 'graph')
-    fail(
-      `explain: device ${device.name} interprets graphs, it has no kernels to show: use --device cpu`,
-    )
+  await onDevice(options, true, async ({ device, programs }) => {
+    if (device.accepts === 'graph')
+      fail(
+        `explain: device ${device.name} interprets graphs, it has no kernels to show: use --device cpu`,
+      )
+    await runSteps(known, batchSize, signal)
+    const recorded = trainingStep(programs) ?? fail('explain: the step compiled to no program')
+    const rows = kernelRows(recorded)
+    const step = figuresOf(recorded)
+    const arena = recorded.program.arenaBytes
+    const { name, threads } = device
+    if (options.json)
+      process.stdout.write(
+        `${JSON.stringify({ model: known.name, batch_size: batchSize, device: name, threads, arena_bytes: arena, step, kernels: rows })}\n`,
+      )
+    else
+      process.stdout.write(
+        `one training step of ${known.name}, batch ${batchSize}, ${known.recipe.optimizer}, on ${name} with ${threads} thread${threads === 1 ? '' : 's'}: ${step.milliseconds.toFixed(2)} ms (median of ${RUNS}), ${size(arena)} of intermediates\n\n${explainTable(rows, process.stdout.columns ?? 120)}\n`,
+      )
+  })
+}
+
+/** Enough training steps on made-up images for a median. */
+async function runSteps(known: KnownModel, batchSize: number, signal: AbortSignal): Promise<void> {
   manualSeed(0)
   const model = known.make()
   const optimizer = optimizers[known.recipe.optimizer](model.parameters(), known.recipe)
@@ -92,24 +113,10 @@ export async function explain(
     return { loss }
   })
   const shape = [batchSize, ...known.input]
-  const pixels = Float32Array.from({ length: shape.reduce((n, m) => n * m, 1) }, (_, i) =>
-    Math.sin(i),
-  )
+  const pixels = Float32Array.from({ length: sizeOf(shape) }, (_, i) => Math.sin(i))
   const labels = Int32Array.from({ length: batchSize }, (_, i) => i % known.classes)
   for (let i = 0; i < WARM_UP + RUNS; i++) {
     signal.throwIfAborted()
-    const { loss } = step(tensor(pixels, { shape }), tensor(labels))
-    await loss.item()
+    await step(tensor(pixels, { shape }), tensor(labels)).loss.item()
   }
-  const recorded = trainingStep(programs) ?? fail('explain: the step compiled to no program')
-  const rows = kernelRows(recorded)
-  if (options.json) {
-    process.stdout.write(
-      `${JSON.stringify({ model: known.name, batch_size: batchSize, device: device.name, threads: device.threads, arena_bytes: recorded.program.arenaBytes, step: figuresOf(recorded), kernels: rows })}\n`,
-    )
-    return
-  }
-  process.stdout.write(
-    `one training step of ${known.name}, batch ${batchSize}, ${known.recipe.optimizer}, on ${device.name} with ${device.threads} thread${device.threads === 1 ? '' : 's'}: ${figuresOf(recorded).milliseconds.toFixed(2)} ms (median of ${RUNS}), ${size(recorded.program.arenaBytes)} of intermediates\n\n${explainTable(rows, process.stdout.columns ?? 120)}\n`,
-  )
 }

@@ -36,8 +36,6 @@ async function settle(run: (signal: AbortSignal) => Promise<void>): Promise<void
       process.exitCode = 1
     }
   }
-  // Workers end by themselves when idle; an aborted run may leave one at work.
-  process.exit()
 }
 
 function isSystemError(error: unknown): boolean {

@@ -14,13 +14,18 @@ export function modelNamed(name: string): KnownModel {
   return models[name] ?? fail(`no model ${name}; there are: ${Object.keys(models).join(', ')}`)
 }
 
-/** Starts the device, with a record of its programs, and makes it the one that everything runs on. */
-export async function startDevice(
+/** Runs `use` with a device that records its programs, and ends its workers afterwards. */
+export async function onDevice(
   options: MachineOptions,
-  profile = false,
-): Promise<ReturnType<typeof recording>> {
+  profile: boolean,
+  use: (recorded: ReturnType<typeof recording>) => Promise<void>,
+): Promise<void> {
   const threads = options.threads ?? defaultThreads()
   const recorded = recording(await device(options.device, { threads }), profile)
   await setDevice(recorded.device)
-  return recorded
+  try {
+    await use(recorded)
+  } finally {
+    await recorded.device.close()
+  }
 }

@@ -1,6 +1,7 @@
 // `burnish train`: data, model and optimizer by name, fit with live progress, the final test, the mistakes.
 import { existsSync, statSync } from 'node:fs'
 import { fail } from '../base/errors.js'
+import { sizeOf } from '../base/shape.js'
 import { type Dataset, randomSplit, subset } from '../data/dataset.js'
 import { type ImageDataset, mnist } from '../data/index.js'
 import { DataLoader } from '../data/loader.js'
@@ -12,10 +13,11 @@ import { eachBatch } from '../train/evaluate.js'
 import { fit, oneCycle } from '../train/index.js'
 import { prepareRun, saveRun } from '../train/save.js'
 import type { Picture } from './draw.js'
+import type { KnownModel, Recipe } from './models.js'
 import { type OptimizerName, optimizers } from './optimizers.js'
-import { figuresOf, trainingStep } from './recorder.js'
-import { jsonReport, type RunStart, textReport } from './report.js'
-import { type MachineOptions, modelNamed, startDevice } from './setup.js'
+import { figuresOf, type recording, trainingStep } from './recorder.js'
+import { jsonReport, type Report, type RunStart, textReport } from './report.js'
+import { type MachineOptions, modelNamed, onDevice } from './setup.js'
 import { percent } from './values.js'
 
 export interface TrainOptions extends MachineOptions {
@@ -64,32 +66,50 @@ export async function train(
   const known = modelNamed(name)
   const recipe = { ...known.recipe, ...definedOf(options) }
   if (options.out !== undefined) await prepareRun(options.out)
-  const colour =
-    process.stdout.isTTY === true && !process.env.NO_COLOR && process.stdout.getColorDepth() > 1
-  const report = options.json ? jsonReport(process.stdout) : textReport(process.stdout, colour)
-
   const all = await digits(options.data, true, recipe)
-  const [training, testing]: readonly Images[] =
+  const [learning, testing]: readonly Images[] =
     options.holdOut === undefined
       ? [all, await digits(options.data, false, recipe)]
       : randomSplit(all, [all.length - options.holdOut, options.holdOut], 0)
+  const data = { learn: first(learning, options.limit), test: first(testing, options.limit) }
+  await onDevice(options, false, (recorded) =>
+    run({ known, recipe, options, data, signal }, recorded),
+  )
+}
+
+interface Run {
+  readonly known: KnownModel
+  readonly recipe: Recipe
+  readonly options: TrainOptions
+  readonly data: { readonly learn: Images; readonly test: Images }
+  readonly signal: AbortSignal
+}
+
+function reportTo(output: typeof process.stdout, json: boolean): Report {
+  const colour = output.isTTY === true && !process.env.NO_COLOR && output.getColorDepth() > 8
+  return json ? jsonReport(output) : textReport(output, colour)
+}
+
+async function run(
+  { known, recipe, options, data, signal }: Run,
+  { device, programs }: ReturnType<typeof recording>,
+): Promise<void> {
+  const report = reportTo(process.stdout, options.json)
   const began = performance.now()
-  const { device, programs } = await startDevice(options)
   manualSeed(options.seed)
   const model = known.make()
   const optimizer = optimizers[recipe.optimizer](model.parameters(), recipe)
-  const images = first(training, options.limit)
-  const learn = new DataLoader(images, {
+  const learn = new DataLoader(data.learn, {
     batchSize: recipe.batchSize,
     shuffle: true,
     seed: options.seed,
-    dropLast: images.length >= recipe.batchSize, // one shape, one program
+    dropLast: data.learn.length >= recipe.batchSize, // one shape, one program
     signal,
   })
-  const test = new DataLoader(first(testing, options.limit), { batchSize: TEST_BATCH, signal })
+  const test = new DataLoader(data.test, { batchSize: TEST_BATCH, signal })
   const start: RunStart = {
     model: known.name,
-    parameters: model.parameters().reduce((sum, p) => sum + p.shape.reduce((n, m) => n * m, 1), 0),
+    parameters: model.parameters().reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     data: options.data,
     samples: learn.samples,
     testSamples: test.samples,

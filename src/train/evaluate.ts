@@ -1,6 +1,6 @@
 // Evaluation: loss and metrics over a loader, with the model in evaluation mode.
 import type { DataLoader } from '../data/loader.js'
-import { crossEntropy } from '../nn/functional/index.js'
+import { crossEntropy } from '../nn/functional.js'
 import type { Module } from '../nn/module.js'
 import { compile } from '../tensor/compile.js'
 import type { Tensor } from '../tensor/tensor.js'
