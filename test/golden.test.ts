@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TypedArray } from '../src/base/dtype.js'
 import { evaluate } from '../src/graph/interpret.js'
-import * as F from '../src/nn/functional/index.js'
+import * as F from '../src/nn/functional.js'
 import { grad } from '../src/tensor/backward.js'
 import { tensor } from '../src/tensor/create.js'
 import { closeDevices, setDevice } from '../src/tensor/devices.js'

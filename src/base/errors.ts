@@ -4,6 +4,8 @@
 /** An error a user can act on. `where` grows from the inside out as it passes through modules. */
 export class BurnishError extends Error {
   override readonly name = 'BurnishError'
+  /** A module has put its path in front of the text. */
+  located = false
 }
 
 export function fail(message: string): never {

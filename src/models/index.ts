@@ -1,0 +1,2 @@
+// burnish/models: the zoo.
+export { LeNet } from './lenet.js'

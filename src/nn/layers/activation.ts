@@ -1,0 +1,186 @@
+// Activations as layers.
+
+import { Parameter } from '../../tensor/parameter.js'
+import type { Tensor } from '../../tensor/tensor.js'
+import * as F from '../functional/activation.js'
+import { Module } from '../module.js'
+
+export class ReLU extends Module {
+  forward(input: Tensor): Tensor {
+    return F.relu(input)
+  }
+}
+
+export class ReLU6 extends Module {
+  forward(input: Tensor): Tensor {
+    return F.relu6(input)
+  }
+}
+
+export class Sigmoid extends Module {
+  forward(input: Tensor): Tensor {
+    return F.sigmoid(input)
+  }
+}
+
+export class SiLU extends Module {
+  forward(input: Tensor): Tensor {
+    return F.silu(input)
+  }
+}
+
+export class Mish extends Module {
+  forward(input: Tensor): Tensor {
+    return F.mish(input)
+  }
+}
+
+export class SELU extends Module {
+  forward(input: Tensor): Tensor {
+    return F.selu(input)
+  }
+}
+
+export class Hardswish extends Module {
+  forward(input: Tensor): Tensor {
+    return F.hardswish(input)
+  }
+}
+
+export class Hardsigmoid extends Module {
+  forward(input: Tensor): Tensor {
+    return F.hardsigmoid(input)
+  }
+}
+
+export class Softsign extends Module {
+  forward(input: Tensor): Tensor {
+    return F.softsign(input)
+  }
+}
+
+export class LogSigmoid extends Module {
+  forward(input: Tensor): Tensor {
+    return F.logSigmoid(input)
+  }
+}
+
+export class Tanhshrink extends Module {
+  forward(input: Tensor): Tensor {
+    return F.tanhshrink(input)
+  }
+}
+
+export class Tanh extends Module {
+  forward(input: Tensor): Tensor {
+    return input.tanh()
+  }
+}
+
+export class GELU extends Module {
+  readonly approximate: 'none' | 'tanh'
+
+  constructor({ approximate = 'none' }: { readonly approximate?: 'none' | 'tanh' } = {}) {
+    super()
+    this.approximate = approximate
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.gelu(input, { approximate: this.approximate })
+  }
+}
+
+export class LeakyReLU extends Module {
+  readonly negativeSlope: number
+
+  constructor(negativeSlope = 0.01) {
+    super()
+    this.negativeSlope = negativeSlope
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.leakyRelu(input, { negativeSlope: this.negativeSlope })
+  }
+}
+
+export class ELU extends Module {
+  readonly alpha: number
+
+  constructor(alpha = 1) {
+    super()
+    this.alpha = alpha
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.elu(input, { alpha: this.alpha })
+  }
+}
+
+export class Softplus extends Module {
+  readonly options: { readonly beta?: number; readonly threshold?: number }
+
+  constructor(options: { readonly beta?: number; readonly threshold?: number } = {}) {
+    super()
+    this.options = options
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.softplus(input, this.options)
+  }
+}
+
+export class Hardtanh extends Module {
+  readonly options: { readonly minVal?: number; readonly maxVal?: number }
+
+  constructor(options: { readonly minVal?: number; readonly maxVal?: number } = {}) {
+    super()
+    this.options = options
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.hardtanh(input, this.options)
+  }
+}
+
+/** A learned slope below 0: one for all, or one for each of `numParameters` channels. */
+export class PReLU extends Module {
+  weight: Parameter
+
+  constructor({
+    numParameters = 1,
+    init = 0.25,
+  }: { readonly numParameters?: number; readonly init?: number } = {}) {
+    super()
+    this.weight = new Parameter(new Float32Array(numParameters).fill(init))
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.prelu(input, this.weight)
+  }
+}
+
+export class Softmax extends Module {
+  readonly dim: number
+
+  constructor(dim: number) {
+    super()
+    this.dim = dim
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.softmax(input, this.dim)
+  }
+}
+
+export class LogSoftmax extends Module {
+  readonly dim: number
+
+  constructor(dim: number) {
+    super()
+    this.dim = dim
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.logSoftmax(input, this.dim)
+  }
+}

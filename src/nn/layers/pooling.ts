@@ -1,0 +1,143 @@
+// Pooling layers, with PyTorch's arguments.
+import type { Tensor } from '../../tensor/tensor.js'
+import type { AvgPoolOptions, MaxPoolOptions } from '../functional/pooling.js'
+import * as F from '../functional/pooling.js'
+import { Module } from '../module.js'
+
+type Sizes = number | readonly number[]
+
+abstract class Pool<Options extends MaxPoolOptions | AvgPoolOptions> extends Module {
+  readonly kernelSize: Sizes
+  readonly options: Options
+
+  constructor(kernelSize: Sizes, options: Options) {
+    super()
+    this.kernelSize = kernelSize
+    this.options = options
+  }
+
+  /** The spatial size of the result for one of the input. */
+  outputSize(input: readonly number[]): number[] {
+    const at = (value: Sizes, d: number) => (typeof value === 'number' ? value : value[d])
+    const { stride = this.kernelSize, padding = 0, ceilMode = false } = this.options
+    const dilation = 'dilation' in this.options ? (this.options.dilation ?? 1) : 1
+    return input.map((n, d) => {
+      const reach = at(dilation, d) * (at(this.kernelSize, d) - 1) + 1
+      const room = (n + 2 * at(padding, d) - reach) / at(stride, d)
+      return (ceilMode ? Math.ceil(room) : Math.floor(room)) + 1
+    })
+  }
+}
+
+/** [N, C, L]: the largest of each window. See maxPool1d. */
+export class MaxPool1d extends Pool<MaxPoolOptions> {
+  constructor(kernelSize: Sizes, options: MaxPoolOptions = {}) {
+    super(kernelSize, options)
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.maxPool1d(input, this.kernelSize, this.options)
+  }
+}
+
+/** [N, C, H, W]: the largest of each window. See maxPool2d. */
+export class MaxPool2d extends Pool<MaxPoolOptions> {
+  constructor(kernelSize: Sizes, options: MaxPoolOptions = {}) {
+    super(kernelSize, options)
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.maxPool2d(input, this.kernelSize, this.options)
+  }
+}
+
+/** [N, C, D, H, W]: the largest of each window. See maxPool3d. */
+export class MaxPool3d extends Pool<MaxPoolOptions> {
+  constructor(kernelSize: Sizes, options: MaxPoolOptions = {}) {
+    super(kernelSize, options)
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.maxPool3d(input, this.kernelSize, this.options)
+  }
+}
+
+/** [N, C, L]: the mean of each window. See avgPool1d. */
+export class AvgPool1d extends Pool<AvgPoolOptions> {
+  constructor(kernelSize: Sizes, options: AvgPoolOptions = {}) {
+    super(kernelSize, options)
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.avgPool1d(input, this.kernelSize, this.options)
+  }
+}
+
+/** [N, C, H, W]: the mean of each window. See avgPool2d. */
+export class AvgPool2d extends Pool<AvgPoolOptions> {
+  constructor(kernelSize: Sizes, options: AvgPoolOptions = {}) {
+    super(kernelSize, options)
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.avgPool2d(input, this.kernelSize, this.options)
+  }
+}
+
+/** [N, C, D, H, W]: the mean of each window. See avgPool3d. */
+export class AvgPool3d extends Pool<AvgPoolOptions> {
+  constructor(kernelSize: Sizes, options: AvgPoolOptions = {}) {
+    super(kernelSize, options)
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.avgPool3d(input, this.kernelSize, this.options)
+  }
+}
+
+type OutputSizes = number | readonly (number | null)[]
+
+abstract class AdaptivePool extends Module {
+  readonly outputSizes: OutputSizes
+
+  constructor(outputSize: OutputSizes) {
+    super()
+    this.outputSizes = outputSize
+  }
+}
+
+export class AdaptiveAvgPool1d extends AdaptivePool {
+  forward(input: Tensor): Tensor {
+    return F.adaptiveAvgPool1d(input, this.outputSizes)
+  }
+}
+
+export class AdaptiveAvgPool2d extends AdaptivePool {
+  forward(input: Tensor): Tensor {
+    return F.adaptiveAvgPool2d(input, this.outputSizes)
+  }
+}
+
+export class AdaptiveAvgPool3d extends AdaptivePool {
+  forward(input: Tensor): Tensor {
+    return F.adaptiveAvgPool3d(input, this.outputSizes)
+  }
+}
+
+export class AdaptiveMaxPool1d extends AdaptivePool {
+  forward(input: Tensor): Tensor {
+    return F.adaptiveMaxPool1d(input, this.outputSizes)
+  }
+}
+
+export class AdaptiveMaxPool2d extends AdaptivePool {
+  forward(input: Tensor): Tensor {
+    return F.adaptiveMaxPool2d(input, this.outputSizes)
+  }
+}
+
+export class AdaptiveMaxPool3d extends AdaptivePool {
+  forward(input: Tensor): Tensor {
+    return F.adaptiveMaxPool3d(input, this.outputSizes)
+  }
+}
