@@ -221,6 +221,8 @@ class Grouping {
   private readonly placed = new Map<Node, number>()
   /** Last map of a contraction's chain (or the contraction itself) → the contraction. */
   private readonly cores = new Map<Node, readonly Node[]>()
+  /** Nodes of all chains: each belongs to one. */
+  private readonly chained = new Set<Node>()
   private readonly parts = new Map<Node, Group[]>()
   private readonly updateValues = new Set<Node>()
 
@@ -380,6 +382,7 @@ class Grouping {
       const chain = this.foldable(this.chainOf(node))
       const end = chain[chain.length - 1]
       this.cores.set(end, chain)
+      for (const link of chain) this.chained.add(link)
       if (end !== node) this.roots.delete(node)
       this.roots.add(end)
     }
@@ -440,7 +443,8 @@ class Grouping {
         between.push(user)
         user = this.onlyUser(user)
       }
-      if (user?.kind !== 'map' || this.updateValues.has(user)) return chain
+      if (user?.kind !== 'map' || this.updateValues.has(user) || this.chained.has(user))
+        return chain
       if (user.args.length > 1 && this.dependsTwice(user, end)) return chain
       chain.push(...between, user)
     }

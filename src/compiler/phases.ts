@@ -112,7 +112,7 @@ function onePhase(
         offset += by * phase
       } else if (axis === k) {
         offset += by * hits.first
-        terms.push([axis, by * hits.step])
+        if (hits.count > 1) terms.push([axis, by * hits.step])
       } else terms.push([axis, by])
     }
     if (index.divide === 1) return { terms, offset, divide: 1 }
