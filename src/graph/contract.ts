@@ -32,9 +32,6 @@ interface DerivedSpec {
   readonly spec: Contract
 }
 
-/** Placeholder for the shapes an operand is read with. */
-export type OperandShape = Shape
-
 /** The axis itself. */
 export function plain(axis: number): Index {
   return { terms: [[axis, 1]], offset: 0, divide: 1 }

@@ -110,7 +110,8 @@ function addresses(axes: readonly number[], extents: readonly number[], block: B
   return out
 }
 
-const ROWS = 4 // results computed together, sharing the loads of one operand
+const ROWS = 4 // results computed together along an axis that only b has,
+const COLUMNS = 2 // and along one that only a has: 8 sums share 6 loads
 
 /** out[o…] = Σ a·b. */
 export function contractInto(
@@ -123,84 +124,147 @@ export function contractInto(
 ): void {
   const { extents, rank } = spec
   if (sizeOf(extents) === 0) return
+  const axes = extents.map((_, i) => i)
+  const outputs = axes.slice(0, rank)
+  const summed = axes.slice(rank)
   let a = linear(spec, spec.a, aData, aShape)
   let b = linear(spec, spec.b, bData, bShape)
-  const axes = extents.map((_, i) => i)
-  const summed = axes.slice(rank)
-  const outputs = axes.slice(0, rank)
+  const only = (x: Block, y: Block) =>
+    outputs.filter((axis) => x.strides[axis] !== 0 && y.strides[axis] === 0)
+  // Whole blocks first, then length; the operand with the better axis is called b.
+  const worth = (axis: number) =>
+    axis < 0 ? 0 : extents[axis] + (extents[axis] % ROWS === 0 ? sizeOf(extents) : 0)
+  const best = (list: readonly number[]) =>
+    list.reduce((chosen, axis) => (worth(axis) >= worth(chosen) ? axis : chosen), -1)
+  if (worth(best(only(a, b))) > worth(best(only(b, a)))) [a, b] = [b, a]
+  const row = best(only(b, a))
+  const column = best(only(a, b))
   // The longest summed axis is the inner loop, the others a list of addresses.
   const inner = summed.reduce(
-    (best, axis) => (best < 0 || extents[axis] > extents[best] ? axis : best),
+    (long, axis) => (long < 0 || extents[axis] > extents[long] ? axis : long),
     -1,
   )
   const listed = summed.filter((axis) => axis !== inner)
-  // A long output axis that only one operand has is computed ROWS at a time; call that operand b.
-  const only = (x: Block, y: Block) => (axis: number) =>
-    x.strides[axis] !== 0 && y.strides[axis] === 0 && extents[axis] >= ROWS
-  if (!outputs.some(only(b, a)) && outputs.some(only(a, b))) [a, b] = [b, a]
-  const wide = outputs.filter(only(b, a))
-  const row = wide.reduce(
-    (best, axis) => (best < 0 || extents[axis] > extents[best] ? axis : best),
-    -1,
-  )
-  const others = outputs.filter((axis) => axis !== row)
-  const outStrides = stridesOf(extents.slice(0, rank))
-  const to: Block = { data: out, offset: 0, strides: outStrides }
+  const others = outputs.filter((axis) => axis !== row && axis !== column)
+  const to: Block = { data: out, offset: 0, strides: stridesOf(extents.slice(0, rank)) }
+  const along = (block: Block, axis: number) => (axis < 0 ? 0 : block.strides[axis])
+  const count = (axis: number) => (axis < 0 ? 1 : extents[axis])
+  const loops: Loops = {
+    a: a.data,
+    b: b.data,
+    count: count(inner),
+    aStep: along(a, inner),
+    bStep: along(b, inner),
+    aList: addresses(listed, extents, a),
+    bList: addresses(listed, extents, b),
+  }
 
-  const n = inner < 0 ? 1 : extents[inner]
-  const aStep = inner < 0 ? 0 : a.strides[inner]
-  const bStep = inner < 0 ? 0 : b.strides[inner]
-  const aList = addresses(listed, extents, a)
-  const bList = addresses(listed, extents, b)
+  const rows = count(row)
+  const columns = count(column)
+  const bRow = along(b, row)
+  const aColumn = along(a, column)
+  const outRow = along(to, row)
+  const outColumn = along(to, column)
   const aBase = addresses(others, extents, a)
   const bBase = addresses(others, extents, b)
   const outBase = addresses(others, extents, to)
-  const rows = row < 0 ? 1 : extents[row]
-  const bRow = row < 0 ? 0 : b.strides[row]
-  const outRow = row < 0 ? 0 : outStrides[row]
-  const A = a.data
-  const B = b.data
-  for (let o = 0; o < outBase.length; o++) {
-    const a0 = a.offset + aBase[o]
-    let r = 0
-    for (; r + ROWS <= rows; r += ROWS) {
-      const b0 = b.offset + bBase[o] + r * bRow
-      let s0 = 0
-      let s1 = 0
-      let s2 = 0
-      let s3 = 0
-      for (let l = 0; l < aList.length; l++) {
-        let p = a0 + aList[l]
-        let q = b0 + bList[l]
-        for (let k = 0; k < n; k++) {
-          const x = A[p]
-          s0 += x * B[q]
-          s1 += x * B[q + bRow]
-          s2 += x * B[q + 2 * bRow]
-          s3 += x * B[q + 3 * bRow]
-          p += aStep
-          q += bStep
+  const wholeRows = rows - (rows % ROWS)
+  const wholeColumns = columns - (columns % COLUMNS)
+  for (let o = 0; o < outBase.length; o++)
+    for (let c = 0; c < columns; ) {
+      const p = a.offset + aBase[o] + c * aColumn
+      const wide = c < wholeColumns
+      for (let r = 0; r < rows; ) {
+        const q = b.offset + bBase[o] + r * bRow
+        const at = outBase[o] + c * outColumn + r * outRow
+        if (wide && r < wholeRows) {
+          block(loops, p, aColumn, q, bRow, out, at, outColumn, outRow)
+          r += ROWS
+        } else {
+          out[at] = single(loops, p, q)
+          if (wide) out[at + outColumn] = single(loops, p + aColumn, q)
+          r++
         }
       }
-      const at = outBase[o] + r * outRow
-      out[at] = s0
-      out[at + outRow] = s1
-      out[at + 2 * outRow] = s2
-      out[at + 3 * outRow] = s3
+      c += wide ? COLUMNS : 1
     }
-    for (; r < rows; r++) {
-      const b0 = b.offset + bBase[o] + r * bRow
-      let sum = 0
-      for (let l = 0; l < aList.length; l++) {
-        let p = a0 + aList[l]
-        let q = b0 + bList[l]
-        for (let k = 0; k < n; k++) {
-          sum += A[p] * B[q]
-          p += aStep
-          q += bStep
-        }
-      }
-      out[outBase[o] + r * outRow] = sum
+}
+
+/** The summed loops: an inner one of `count` steps within a list of addresses. */
+interface Loops {
+  readonly a: Float64Array
+  readonly b: Float64Array
+  readonly count: number
+  readonly aStep: number
+  readonly bStep: number
+  readonly aList: Int32Array
+  readonly bList: Int32Array
+}
+
+function single(loops: Loops, p0: number, q0: number): number {
+  const { a, b, count, aStep, bStep, aList, bList } = loops
+  let sum = 0
+  for (let l = 0; l < aList.length; l++) {
+    let p = p0 + aList[l]
+    let q = q0 + bList[l]
+    for (let k = 0; k < count; k++) {
+      sum += a[p] * b[q]
+      p += aStep
+      q += bStep
     }
   }
+  return sum
+}
+
+/** COLUMNS × ROWS results at once. */
+function block(
+  loops: Loops,
+  p0: number,
+  aColumn: number,
+  q0: number,
+  bRow: number,
+  out: Float64Array,
+  at: number,
+  outColumn: number,
+  outRow: number,
+): void {
+  const { a, b, count, aStep, bStep, aList, bList } = loops
+  let s00 = 0
+  let s01 = 0
+  let s02 = 0
+  let s03 = 0
+  let s10 = 0
+  let s11 = 0
+  let s12 = 0
+  let s13 = 0
+  for (let l = 0; l < aList.length; l++) {
+    let p = p0 + aList[l]
+    let q = q0 + bList[l]
+    for (let k = 0; k < count; k++) {
+      const x0 = a[p]
+      const x1 = a[p + aColumn]
+      const y0 = b[q]
+      const y1 = b[q + bRow]
+      const y2 = b[q + 2 * bRow]
+      const y3 = b[q + 3 * bRow]
+      s00 += x0 * y0
+      s01 += x0 * y1
+      s02 += x0 * y2
+      s03 += x0 * y3
+      s10 += x1 * y0
+      s11 += x1 * y1
+      s12 += x1 * y2
+      s13 += x1 * y3
+      p += aStep
+      q += bStep
+    }
+  }
+  out[at] = s00
+  out[at + outRow] = s01
+  out[at + 2 * outRow] = s02
+  out[at + 3 * outRow] = s03
+  out[at + outColumn] = s10
+  out[at + outColumn + outRow] = s11
+  out[at + outColumn + 2 * outRow] = s12
+  out[at + outColumn + 3 * outRow] = s13
 }
