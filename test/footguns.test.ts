@@ -171,7 +171,9 @@ for (const device of DEVICES)
         expect(total.definition).toBeUndefined()
       }
       expect(await total.item()).toBe(6)
-      // In an accuracy the weights are behind: it is dropped by the step that replaces them.
+      const accuracy = model.forward(batch()).argmax(1).eq(0).sum()
+      await accuracy.item() // no gradient flows through argmax
+      expect(accuracy.definition).toBeUndefined()
       model.zeroGrad()
       const again = lossOf(model.forward(batch()))
       again.backward()
@@ -562,6 +564,24 @@ for (const device of DEVICES)
       }
       expect(live.count).toBe(settled)
       expect(settled).toBeLessThan(4)
+      alloc.mockRestore()
+      free.mockRestore()
+    })
+
+    it('memory: large results that nobody keeps are given back without using', async () => {
+      const { device: target } = currentRunner()
+      if (target === undefined) throw new Error('not started')
+      const live = { count: 0 }
+      const [counted, freed] = [countAlloc(target, live), countFree(target, live)]
+      const alloc = vi.spyOn(target, 'alloc').mockImplementation(counted)
+      const free = vi.spyOn(target, 'free').mockImplementation(freed)
+      const f = compile(() => ({ big: zeros([2 ** 18]).add(0.5), small: ones([]) }))
+      let most = 0
+      for (let i = 0; i < 300; i++) {
+        await f().small.item()
+        most = Math.max(most, live.count)
+      }
+      expect(most).toBeLessThan(200) // of 1 MB each
       alloc.mockRestore()
       free.mockRestore()
     })

@@ -6,18 +6,17 @@ import { topological } from '../graph/node.js'
 import { context } from './context.js'
 import { evaluateNow } from './submit.js'
 import type { Tensor } from './tensor.js'
-import { cellOf } from './value.js'
+import { reachesTrainable } from './value.js'
 
 const LONGEST_HISTORY = 20_000
 
 /** The tensor itself, evaluated first when its history is too long. */
 export function bound(t: Tensor): Tensor {
   if (t.history <= LONGEST_HISTORY || t.definition === undefined) return t
-  const order = topological([t.definition])
-  t.history = order.length
+  t.history = topological([t.definition]).length
   if (t.history <= LONGEST_HISTORY || context.trace !== undefined) return t
   // What trainable parameters are behind must stay for backward(): evaluating it would drop nothing.
-  if (!order.some((node) => cellOf(node)?.trainable)) evaluateNow(t)
-  else t.history = 1
+  if (reachesTrainable(t.definition)) t.history = 1
+  else evaluateNow(t)
   return t
 }

@@ -33,6 +33,10 @@ export class Parameter extends Tensor {
     this.fileDtype = options.fileDtype
   }
 
+  override get ownCell(): Cell {
+    return this.cell
+  }
+
   get role(): 'parameter' | 'state' {
     return this.cell.role
   }

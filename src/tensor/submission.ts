@@ -12,10 +12,17 @@ import { context } from './context.js'
 import { currentRunner } from './devices.js'
 import { keyWord } from './random.js'
 import type { Loaded, Runner } from './runner.js'
-import { Cell, Held, Placeholder, RandomKey, Scalar, Value, Version } from './value.js'
+import { Cell, Held, Placeholder, RandomKey, results, Scalar, Value, Version } from './value.js'
 
 /** Results up to this size come back by value when the run is done; larger ones stay on the device. */
 const MOST_BYTES_BY_VALUE = 64 * 1024
+
+// Note: ballast. Large results are given back by finalizers, and a loop that only awaits may run none: the
+// collector neither sees device memory nor gets a turn to call back. So each such result carries weight that
+// the collector does see, and while much is held a submission is done only after a macrotask.
+const MOST_RESULT_BYTES = 128 * 2 ** 20
+
+const macrotask = () => new Promise<void>((resolve) => setTimeout(resolve, 0))
 
 export interface Output {
   readonly node: Node
@@ -148,39 +155,36 @@ async function run({ device, runner, request, captured, bindings }: Run): Promis
   const { graph, key, inputs } = captured
   const loaded = runner.load(key, graph, inputs)
   const used: Held[] = []
-  const temporary: Held[] = []
   const use = (held: Held) => {
     held.retain()
     used.push(held)
     return held.storage
   }
-  const storages = bindings.map((binding, i) => {
-    const { dtype } = inputs[i]
-    if (typeof binding === 'number')
-      return use(upload(device, numberData(dtype, binding), temporary))
-    const persistent = loaded.arguments[i].role === 'update' || isParameter(inputs[i])
-    return use(storageOf(device, binding, persistent, temporary))
-  })
-  for (const { node, value } of request.outputs) {
-    const held = new Held(device, device.alloc(sizeOf(node.shape) * itemSize[node.dtype]))
-    value.hold(held)
-    storages.push(use(held))
-  }
-  for (const held of temporary) held.release()
   loaded.runs++
-  let report: RunReport
   try {
-    report = await loaded.executable.run(storages)
+    const storages = bindings.map((binding, i) => {
+      const held = heldOf(device, inputs[i], binding, loaded.arguments[i].role === 'update')
+      const storage = use(held.held)
+      if (held.temporary) held.held.release()
+      return storage
+    })
+    for (const { node, value } of request.outputs) {
+      const held = new Held(device, device.alloc(sizeOf(node.shape) * itemSize[node.dtype]))
+      value.hold(held)
+      storages.push(use(held))
+    }
+    const report = await loaded.executable.run(storages)
+    if (report.code !== 0) throw await describe(report, loaded, request)
     for (const binding of bindings)
       if (binding instanceof Value && binding.error !== undefined) throw binding.error
-    if (report.code === 0) deliver(device, request.outputs)
+    deliver(device, request.outputs)
+    if (results.bytes > MOST_RESULT_BYTES) await macrotask()
+  } catch (error) {
+    for (const { value } of request.outputs) value.release()
+    throw error
   } finally {
     loaded.runs--
     for (const held of used) held.drop()
-  }
-  if (report.code !== 0) {
-    for (const { value } of request.outputs) value.release()
-    throw await describe(report, loaded, request)
   }
 }
 
@@ -190,30 +194,35 @@ function numberData(dtype: InputNode['dtype'], value: number): TypedArray {
   return dtype === 'float32' ? Float32Array.of(value) : Int32Array.of(value)
 }
 
-function upload(device: Device, data: TypedArray, temporary?: Held[]): Held {
+function upload(device: Device, data: TypedArray): Held {
   const storage = device.alloc(data.byteLength)
   device.write(storage, new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-  const held = new Held(device, storage)
-  temporary?.push(held)
-  return held
+  return new Held(device, storage)
 }
 
-/** Where a value is on the device. Parameters stay there; host data of others is copied for this run only. */
-function storageOf(device: Device, value: Value, persistent: boolean, temporary: Held[]): Held {
-  if (value.held !== undefined) {
-    if (value.held.device !== device)
+/** Where an argument is on the device. Parameters stay there; numbers and host data are copied for this run only. */
+function heldOf(
+  device: Device,
+  node: InputNode,
+  binding: Binding,
+  updated: boolean,
+): { readonly held: Held; readonly temporary: boolean } {
+  if (typeof binding === 'number')
+    return { held: upload(device, numberData(node.dtype, binding)), temporary: true }
+  const { held, host } = binding
+  if (held !== undefined) {
+    if (held.device !== device)
       fail(
-        `a tensor ${showShape(value.shape)} is on device ${value.held.device.name}, this computation on ${device.name}: read it with data() and make it again`,
+        `a tensor ${showShape(binding.shape)} is on device ${held.device.name}, this computation on ${device.name}: read it with data() and make it again`,
       )
-    return value.held
+    return { held, temporary: false }
   }
-  const { host } = value
-  if (host === undefined) throw value.error ?? new BurnishError('internal: a value without data')
-  if (!persistent) return upload(device, host, temporary)
-  const held = upload(device, host)
-  value.hold(held)
-  value.host = undefined
-  return held
+  if (host === undefined) throw binding.error ?? new BurnishError('internal: a value without data')
+  const copy = upload(device, host)
+  if (!updated && !isParameter(node)) return { held: copy, temporary: true }
+  binding.hold(copy)
+  binding.host = undefined
+  return { held: copy, temporary: false }
 }
 
 function deliver(device: Device, outputs: readonly Output[]): void {
@@ -222,7 +231,10 @@ function deliver(device: Device, outputs: readonly Output[]): void {
     const { held } = value
     if (held === undefined) continue // disposed of while it was computed
     const bytes = sizeOf(value.shape) * itemSize[value.dtype]
-    if (deliver === 'storage' || (deliver === 'size' && bytes > MOST_BYTES_BY_VALUE)) continue
+    if (deliver === 'storage' || (deliver === 'size' && bytes > MOST_BYTES_BY_VALUE)) {
+      if (deliver === 'size') value.settle(bytes)
+      continue
+    }
     value.host = hostCopy(device, value, held)
     value.release()
   }

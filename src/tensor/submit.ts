@@ -1,6 +1,6 @@
 // What makes a submission: reads, steps, a second backward, and setting a parameter. Rules 1–9 and 16 of
 // SEMANTICS.md; the submission itself is in submission.ts.
-import { allocate, type TypedArray } from '../base/dtype.js'
+import { allocate, type TypedArray, typedView } from '../base/dtype.js'
 import { BurnishError, fail } from '../base/errors.js'
 import { sameShape, showShape, sizeOf } from '../base/shape.js'
 import { type InputNode, map, type Node, topological } from '../graph/node.js'
@@ -22,7 +22,7 @@ import {
   surface,
 } from './submission.js'
 import { fromNode, type Tensor } from './tensor.js'
-import { Cell, cellOf, Value, type Version } from './value.js'
+import { Cell, cellOf, reachesTrainable, Value, type Version } from './value.js'
 
 /** The result of an outermost forward is written out by the step up to this many elements (rule 4). */
 const MOST_FORWARD_ELEMENTS = 2 ** 20
@@ -44,9 +44,13 @@ export function readData(t: Tensor, what: string): Promise<TypedArray> {
     )
   if (what === 'item()' && sizeOf(t.shape) !== 1)
     fail(`item() of a tensor ${showShape(t.shape)}: it has ${sizeOf(t.shape)} values; use data()`)
-  const cell = t.definition === undefined && t.value === undefined ? cellOf(t.node) : undefined
-  if (cell !== undefined) return readCell(cell)
+  // Not by its node: a state's is the pending value.
+  if (t.ownCell !== undefined) return readCell(t.ownCell)
   if (t.value !== undefined) return readValue(t.value)
+  const node = t.definition ?? t.node
+  const cell = cellOf(node)
+  if (cell !== undefined && (t.definition === undefined || node === cell.current))
+    return readCell(cell)
   if (t.sliceOf !== undefined && t.definition?.kind === 'view')
     return readSlice(t.sliceOf, t.definition)
   return new Promise((resolve, reject) => {
@@ -69,8 +73,11 @@ async function readValue(value: Value): Promise<TypedArray> {
 async function readSlice(of: Value, view: Node): Promise<TypedArray> {
   of.observed = true
   if (of.ready !== undefined) await of.ready
-  const data = of.host ?? (await readValue(of))
-  return sliceHost(data, of.shape, view)
+  if (of.host !== undefined) return sliceHost(of.host, of.shape, view)
+  const { held } = of
+  if (held === undefined) return sliceHost(await readValue(of), of.shape, view)
+  const { buffer, byteOffset } = held.device.peek(held.storage)
+  return sliceHost(typedView(of.dtype, buffer, byteOffset, sizeOf(of.shape)), of.shape, view)
 }
 
 /** A parameter's value after everything submitted so far. */
@@ -142,8 +149,7 @@ function evaluate(tensors: readonly Tensor[], deliver: Output['deliver'] = 'size
     const definition = t.definition
     settle(t, outputs)
     if (definition === undefined) continue
-    if (!trains || !topological([definition]).some((node) => cellOf(node)?.trainable))
-      t.dropDefinition()
+    if (!trains || !reachesTrainable(definition)) t.dropDefinition()
   }
 }
 
@@ -358,8 +364,10 @@ export function assign(cell: Cell, next: Tensor): void {
     return
   }
   const host = hostOf(next)
+  flushReads()
+  // Pending state was computed with the values of now.
+  if (cell.role === 'parameter' && context.states.size > 0) surface(submitStates(), [])
   if (host !== undefined) {
-    flushReads()
     cell.pending = undefined
     context.states.delete(cell)
     cell.advance('set()')
@@ -369,7 +377,6 @@ export function assign(cell: Cell, next: Tensor): void {
     cell.pending = next.node
     context.states.add(cell)
   } else {
-    flushReads()
     const request: Request = { outputs: [], updates: [[cell, next.node]], by: 'set()' }
     const captured = capture(request)
     const stale = staleInput(captured.inputs)

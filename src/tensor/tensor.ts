@@ -15,7 +15,7 @@ import type { Dims } from './reduction.js'
 import * as reduction from './reduction.js'
 import { show } from './show.js'
 import { readData } from './submit.js'
-import { Value } from './value.js'
+import { type Cell, Value } from './value.js'
 
 export type Operand = Tensor | number
 
@@ -55,6 +55,11 @@ export class Tensor {
     this.definition = definition
     this.value = value
     this.serial = context.serial++
+  }
+
+  /** What a Parameter is a handle of. */
+  get ownCell(): Cell | undefined {
+    return undefined
   }
 
   /** The node a graph built now reads. */

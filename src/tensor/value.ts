@@ -3,7 +3,7 @@
 import type { DType, TypedArray } from '../base/dtype.js'
 import type { Shape } from '../base/shape.js'
 import type { Device, Storage } from '../compiler/program.js'
-import { type InputNode, input, type Node } from '../graph/node.js'
+import { type InputNode, input, type Node, topological } from '../graph/node.js'
 import type { Tensor } from './tensor.js'
 
 /** Device storage with its users counted, so that it is freed only after the last queued run that touches it. */
@@ -12,6 +12,7 @@ export class Held {
   readonly storage: Storage
   #uses = 0
   #released = false
+  #weight = 0
 
   constructor(device: Device, storage: Storage) {
     this.device = device
@@ -36,13 +37,24 @@ export class Held {
   release(): void {
     if (this.#released) return
     this.#released = true
+    results.bytes -= this.#weight
     this.#freeIfUnused()
+  }
+
+  /** Counts it among the results until it is released. */
+  weigh(bytes: number): void {
+    if (this.#released) return
+    this.#weight = bytes
+    results.bytes += bytes
   }
 
   #freeIfUnused(): void {
     if (this.#released && this.#uses === 0) this.device.free(this.storage)
   }
 }
+
+/** Storage held by results, which only the collector or `using` gives back. */
+export const results = { bytes: 0 }
 
 const owners = new FinalizationRegistry<Held>((held) => held.release())
 
@@ -52,6 +64,7 @@ export class Value {
   readonly dtype: DType
   host: TypedArray | undefined
   #held: Held | undefined
+  ballast: ArrayBuffer | undefined
   /** Settles when the run that computes it is done; undefined: done. Rejects with the run's error. */
   ready: Promise<void> | undefined
   error: Error | undefined
@@ -75,12 +88,22 @@ export class Value {
     owners.register(this, held, this)
   }
 
+  /**
+   * A result stays on the device. The collector does not see device memory, so the handle carries a buffer of the
+   * same size that nobody touches (and so takes no memory): see Note: ballast in submission.ts.
+   */
+  settle(bytes: number): void {
+    this.ballast = new ArrayBuffer(bytes)
+    this.#held?.weigh(bytes)
+  }
+
   /** Gives the device storage up, after the data came to the host or at disposal. */
   release(): void {
     if (this.#held === undefined) return
     owners.unregister(this)
     this.#held.release()
     this.#held = undefined
+    this.ballast = undefined
   }
 }
 
@@ -156,6 +179,22 @@ export class Cell {
     if (version instanceof Version) version.replacedBy = by
     this.current = input(new Version(this), this.shape, this.dtype)
   }
+}
+
+/**
+ * Whether gradients can flow from a node to a trainable parameter: over float nodes, not through detach. Leaves its
+ * answer for every node in `slot`.
+ */
+export function reachesTrainable(root: Node): boolean {
+  for (const node of topological([root])) {
+    let reaches = false
+    if (node.dtype === 'float32' && node.kind !== 'detach') {
+      reaches = cellOf(node)?.trainable ?? false
+      for (let i = 0; i < node.args.length && !reaches; i++) reaches = node.args[i].slot === 1
+    }
+    node.slot = reaches ? 1 : 0
+  }
+  return root.slot === 1
 }
 
 /** The parameter an input node reads, if it reads one. */
