@@ -69,8 +69,8 @@ const binary = (
   result: 'same' | DType = 'same',
 ): ScalarRule => ({ arity: 2, result, value })
 
-const nanMax = (a: number, b: number) => (a > b || a !== a ? a : b)
-const nanMin = (a: number, b: number) => (a < b || a !== a ? a : b)
+const nanMax = (a: number, b: number) => (a > b || Number.isNaN(a) ? a : b)
+const nanMin = (a: number, b: number) => (a < b || Number.isNaN(a) ? a : b)
 
 /** Round half to even, as PyTorch and WebAssembly do. */
 export function roundEven(x: number): number {
@@ -81,7 +81,7 @@ export function roundEven(x: number): number {
 /** erf to double precision: the Maclaurin series below 2.5, the continued fraction of erfc above. */
 export function erf(x: number): number {
   const a = Math.abs(x)
-  if (!(a < 6)) return x !== x ? x : Math.sign(x)
+  if (!(a < 6)) return Number.isNaN(x) ? x : Math.sign(x)
   if (a < 2.5) {
     let term = x
     let sum = x
@@ -116,7 +116,7 @@ export const scalarRules: { readonly [F in ScalarFn]: ScalarRule } = {
   tanh: unary(Math.tanh),
   sigmoid: unary((a) => 1 / (1 + Math.exp(-a))),
   erf: unary(erf),
-  relu: unary((a) => (a > 0 || a !== a ? a : 0)),
+  relu: unary((a) => (a > 0 || Number.isNaN(a) ? a : 0)),
   floor: unary(Math.floor),
   ceil: unary(Math.ceil),
   round: unary(roundEven),
