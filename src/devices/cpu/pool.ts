@@ -21,6 +21,8 @@ export interface Pool {
   close(): Promise<void>
 }
 
+const MOST_DEATHS = 3
+
 export function createPool(
   spawn: Spawn,
   memory: WebAssembly.Memory,
@@ -32,6 +34,9 @@ export function createPool(
   let held = false
   // Events of replaced workers are dropped.
   let generation = 0
+  // Deaths since a worker last spoke: workers that cannot start are not replaced for ever.
+  let deaths = 0
+  let given: string | undefined
 
   const send = (message: ToWorker) => {
     for (const worker of workers) worker.post(message)
@@ -41,18 +46,30 @@ export function createPool(
     const own = ++generation
     const fail = (failure: Parameters<PoolEvents['failed']>[0]) => {
       if (own !== generation) return
-      for (const worker of workers) void worker.terminate()
-      begin()
-      events.failed(failure)
+      const replacing = ++generation
+      const old = workers
+      workers = []
+      // Not before the last of them has stopped writing to the memory.
+      void Promise.all(old.map((worker) => worker.terminate())).then(() => {
+        if (replacing !== generation) return
+        if (deaths < MOST_DEATHS) begin()
+        else given = failure.message
+        events.failed(failure)
+      })
     }
     workers = Array.from({ length: threads }, (_, thread) =>
       spawn({
         message: (message: FromWorker) => {
           if (own !== generation) return
+          deaths = 0
           if (message.kind === 'done') events.done(message.run, message.milliseconds)
           else fail(message)
         },
-        death: (reason) => fail({ thread, message: reason }),
+        death: (reason) => {
+          if (own !== generation) return
+          deaths++
+          fail({ thread, message: reason })
+        },
       }),
     )
     workers.forEach((worker, thread) => {
@@ -72,7 +89,13 @@ export function createPool(
       modules.delete(program)
       send({ kind: 'unload', program })
     },
-    run: send,
+    run(message) {
+      if (given === undefined) send(message)
+      else {
+        const failure = { thread: 0, message: `workers do not start: ${given}` }
+        queueMicrotask(() => events.failed(failure))
+      }
+    },
     hold(value) {
       if (value === held) return
       held = value

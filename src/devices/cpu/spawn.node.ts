@@ -4,7 +4,8 @@ import { Worker } from 'node:worker_threads'
 import type { Spawn } from './messages.js'
 
 export const spawn: Spawn = (events) => {
-  const worker = new Worker(new URL('./worker.node.js', import.meta.url))
+  // Without the process's own flags: `node --input-type=module -e …` is not for workers.
+  const worker = new Worker(new URL('./worker.node.js', import.meta.url), { execArgv: [] })
   let ended = false
   worker.on('message', events.message)
   worker.on('error', (error) => {
