@@ -15,6 +15,7 @@ import type {
 } from '../compiler/program.js'
 import { interpret } from '../graph/interpret.js'
 import type { InputNode } from '../graph/node.js'
+import { expandComposites } from '../graph/simplify.js'
 
 class ReferenceStorage implements Storage {
   readonly device: ReferenceDevice
@@ -66,17 +67,17 @@ class ReferenceDevice implements DeviceOf<'graph', BoundGraph> {
   }
 
   load(code: BoundGraph): Executable {
-    const { graph, inputs } = code
+    const graph = expandComposites(code.graph)
+    const expected = code.inputs.length + graph.outputs.length
     invariant(
-      code.arguments.length === inputs.length + graph.outputs.length,
-      () =>
-        `${code.arguments.length} arguments for ${inputs.length} inputs and ${graph.outputs.length} outputs`,
+      code.arguments.length === expected,
+      () => `${code.arguments.length} arguments for ${expected} inputs and outputs`,
     )
     return {
       run: (args) => {
         // The views keep the memory, so that storage may be freed as soon as the run is queued.
         const views = code.arguments.map((argument, i) => elementsOf(argument, args[i]))
-        return this.enqueue(() => run(code, views))
+        return this.enqueue(() => run({ ...code, graph }, views))
       },
       dispose: () => {},
     }

@@ -11,6 +11,8 @@ import { rewrite } from './rewrite.js'
 
 /** The graph with every composite replaced by its definition, through all levels. */
 export function expandComposites(graph: Graph): Graph {
+  const nodes = topological(rootsOf(graph))
+  if (!nodes.some((node) => node.kind === 'composite')) return graph
   const done = new Map<Node, Node>()
   const find = (node: Node): Node => done.get(node) ?? node
   const rebuild = (order: readonly Node[]) => {
@@ -24,7 +26,7 @@ export function expandComposites(graph: Graph): Graph {
       } else done.set(node, withArgs(node, node.args.map(find)))
     }
   }
-  withLabels(() => rebuild(topological(rootsOf(graph))))
+  withLabels(() => rebuild(nodes))
   return mapRoots(graph, find)
 }
 
