@@ -292,21 +292,23 @@ class Grouping {
   }
 
   /**
-   * An update may be written in place only if no one else reads the old value at that time: its readers are
-   * the value itself, element by element, or nodes outside of the commit. Others go through a copy.
+   * What is computed in the commit must not read an argument that the commit writes, in place or by a copy, but
+   * for the value that is written there in place, element by element. Others are computed before, and copied.
    */
   private dropUnsafe(): void {
     for (const { target, value } of this.input.graph.updates) {
       const base = baseOf(value)
-      if (!this.updateValues.has(base)) continue
-      const safe = this.readersOf(target).every(
-        (root) => root === base || !this.leadsToCommit(root),
-      )
-      if (!safe || !this.readsOwnPosition(base, target)) {
-        this.updateValues.delete(base)
-        this.placed.delete(base)
-      }
+      for (const root of this.readersOf(target)) if (root !== base) this.computeBefore(root)
+      if (this.updateValues.has(base) && !this.readsOwnPosition(base, target))
+        this.computeBefore(base)
     }
+  }
+
+  /** Takes a value, and the updates it is computed from, out of the commit. */
+  private computeBefore(base: Node): void {
+    if (!this.updateValues.has(base)) return
+    for (const node of topological([base]))
+      if (this.updateValues.delete(node)) this.placed.delete(node)
   }
 
   private readersOf(target: Node): Node[] {
@@ -322,10 +324,6 @@ class Grouping {
     }
     visit(target)
     return [...out]
-  }
-
-  private leadsToCommit(root: Node): boolean {
-    return this.updateValues.has(root)
   }
 
   private readsOwnPosition(base: Node, target: Node): boolean {

@@ -11,6 +11,7 @@ import {
   constant,
   contract,
   type Graph,
+  inPlaceOf,
   type Node,
   type NodeOf,
   reduce,
@@ -26,7 +27,7 @@ export function splitPhases(graph: Graph): Graph {
   for (const node of topological(rootsOf(graph))) {
     const args = node.args.map((arg) => done.get(arg) ?? arg)
     const same = withArgs(node, args)
-    done.set(node, same.kind === 'contract' ? split(same) : same)
+    done.set(node, same.kind === 'contract' ? inPlaceOf(node, () => split(same)) : same)
   }
   const of = (node: Node) => done.get(node) ?? node
   return {

@@ -508,3 +508,14 @@ export function elements(node: Node): number {
 export function nodeKindIs<K extends Kind>(node: Node, kind: K): node is NodeOf<K> {
   return node.kind === kind
 }
+
+/** Builds nodes in place of `node`: they carry its label. */
+export function inPlaceOf<T>(node: Node, build: () => T): T {
+  const before = building.label
+  building.label = node.label
+  try {
+    return build()
+  } finally {
+    building.label = before
+  }
+}

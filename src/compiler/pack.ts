@@ -1,0 +1,239 @@
+// Chooses for each contraction the output axis its vectors run along, and makes that axis contiguous: an
+// operand that is not is copied once, with the axis last (and padded where the index leaves it); a result
+// that is not is permuted afterwards. The choice is by estimated time.
+import { type Contract, type Index, makeContract } from '../graph/contract.js'
+import {
+  contract,
+  inPlaceOf,
+  type Node,
+  type NodeOf,
+  permute,
+  rootsOf,
+  topological,
+  view,
+  withArgs,
+} from '../graph/node.js'
+import { Unfoldable } from './access.js'
+import { coefficientOf } from './build.js'
+import type { Prepared } from './compile.js'
+import { type ContractDomain, contractDomain, type Operand } from './contraction.js'
+import type { Machine } from './program.js'
+
+/** Nanoseconds to copy an element into another order, and for one multiply-add of a full vector tile. */
+const COPY = 1.2
+const MULTIPLY = 0.05
+/** How much slower a multiply-add is in scalar code. */
+const SCALAR = 8
+
+type Name = 'a' | 'b'
+const names: readonly Name[] = ['a', 'b']
+
+export function packOperands({ graph, forced }: Prepared, machine: Machine): Prepared {
+  const done = new Map<Node, Node>()
+  const copies = new Set(forced)
+  const known = new Map<string, Node>()
+  const ids = new Map<Node, number>()
+  const idOf = (node: Node) => {
+    const id = ids.get(node) ?? ids.size
+    ids.set(node, id)
+    return id
+  }
+  const of = (node: Node) => done.get(node) ?? node
+  const copy = (node: Node, plan: OperandPlan): Node => {
+    const key = `${idOf(node)} ${plan.axes} ${plan.low} ${plan.high}`
+    const before = known.get(key)
+    if (before) return before
+    const padded = [...plan.low, ...plan.high].some((n) => n > 0)
+    const wide = padded
+      ? view({ type: 'pad', low: plan.low, high: plan.high, value: 0 }, node)
+      : node
+    const moved = permute(wide, plan.axes)
+    // What is no view by now is a node in memory in its own order already.
+    if (moved.kind === 'view') copies.add(moved)
+    known.set(key, moved)
+    return moved
+  }
+  for (const node of topological(rootsOf(graph))) {
+    const same = withArgs(node, node.args.map(of))
+    done.set(
+      node,
+      same.kind === 'contract' ? inPlaceOf(node, () => pack(same, machine, copies, copy)) : same,
+    )
+  }
+  return {
+    graph: {
+      outputs: graph.outputs.map(of),
+      updates: graph.updates.map(({ target, value }) => ({ target, value: of(value) })),
+      guard: graph.guard && of(graph.guard),
+    },
+    forced: copies,
+  }
+}
+
+/** How an operand is copied: padding by dimension, then its dimensions in this order. */
+interface OperandPlan {
+  readonly low: readonly number[]
+  readonly high: readonly number[]
+  readonly axes: readonly number[]
+}
+
+interface LanePlan {
+  readonly axis: number
+  readonly cost: number
+  readonly copies: { readonly a?: OperandPlan; readonly b?: OperandPlan }
+}
+
+function pack(
+  node: NodeOf<'contract'>,
+  machine: Machine,
+  forced: ReadonlySet<Node>,
+  copy: (node: Node, plan: OperandPlan) => Node,
+): Node {
+  const { spec } = node
+  let domain: ContractDomain
+  try {
+    domain = contractDomain([node], (base) => base.kind !== 'view' || forced.has(base))
+  } catch (error) {
+    // An operand that must be computed first: fusion sees to it; its order is then its own.
+    if (error instanceof Unfoldable) return node
+    throw error
+  }
+  const work = spec.extents.reduce((n, extent) => n * extent, 1)
+  let best: LanePlan | undefined
+  for (let axis = 0; axis < spec.rank; axis++) {
+    const plan = planLane(node, domain, axis, work, machine)
+    if (plan && (best === undefined || plan.cost < best.cost)) best = plan
+  }
+  if (!best || best.cost >= work * MULTIPLY * SCALAR) return node
+  const operands = names.map((name, i) => {
+    const plan = best.copies[name]
+    return plan ? copy(node.args[i], plan) : node.args[i]
+  })
+  const indices = names.map((name) => {
+    const plan = best.copies[name]
+    if (!plan) return spec[name]
+    const shifted = spec[name].map(
+      (index, d): Index => ({ ...index, offset: index.offset + plan.low[d] }),
+    )
+    return plan.axes.map((d) => shifted[d])
+  })
+  const order = lastOf(spec.rank, best.axis)
+  const moved = reordered(spec, order, indices[0], indices[1])
+  const result = contract(moved, operands[0], operands[1])
+  const back = order.map((_, i) => order.indexOf(i))
+  return permute(result, back)
+}
+
+/** 0 … rank−1 with `axis` moved to the end. */
+function lastOf(rank: number, axis: number): number[] {
+  return [...Array.from({ length: rank }, (_, i) => i).filter((i) => i !== axis), axis]
+}
+
+/** The spec with its output axes in another order. */
+function reordered(
+  spec: Contract,
+  order: readonly number[],
+  a: readonly Index[],
+  b: readonly Index[],
+): Contract {
+  const to = new Map(order.map((axis, i) => [axis, i]))
+  const move = (index: Index): Index => ({
+    ...index,
+    terms: index.terms
+      .map(([axis, c]) => [to.get(axis) ?? axis, c] as const)
+      .sort((x, y) => x[0] - y[0]),
+  })
+  return makeContract({
+    extents: spec.extents.map((_, i) => spec.extents[i < spec.rank ? order[i] : i]),
+    rank: spec.rank,
+    a: a.map(move),
+    b: b.map(move),
+  })
+}
+
+function planLane(
+  node: NodeOf<'contract'>,
+  domain: ContractDomain,
+  axis: number,
+  work: number,
+  machine: Machine,
+): LanePlan | undefined {
+  const { spec } = node
+  const extent = spec.extents[axis]
+  if (extent < machine.lanes) return undefined
+  const at = domain.index[axis]
+  // The fastest of the variables the axis was split into is the one vectors can follow.
+  const last = at.terms.reduce<(typeof at.terms)[number] | undefined>(
+    (least, term) => (least && Math.abs(least[1]) <= Math.abs(term[1]) ? least : term),
+    undefined,
+  )
+  if (!last) return undefined
+  const [variable] = last
+  const whole = at.terms.length === 1
+  const copies: { a?: OperandPlan; b?: OperandPlan } = {}
+  let cost = 0
+  let carried = 0
+  let rows = 1
+  for (const [i, name] of names.entries()) {
+    const operand = domain[name]
+    if (!('at' in operand)) continue
+    const occurs = spec[name].flatMap((index, d) =>
+      index.terms.some(([x]) => x === axis) ? [d] : [],
+    )
+    if (occurs.length === 0) {
+      rows = Math.max(rows, freeRows(operand, domain, variable))
+      continue
+    }
+    carried++
+    const stride = coefficientOf(operand.at, variable)
+    const guarded = operand.inside.some((c) => coefficientOf(c.affine, variable) !== 0)
+    if (whole && stride === 1 && !guarded) continue
+    const plan = planCopy(node, name, i, axis, occurs)
+    if (!plan) return undefined
+    copies[name] = plan
+    const shape = node.args[i].shape
+    cost += COPY * shape.reduce((n, size, d) => n * (size + plan.low[d] + plan.high[d]), 1)
+  }
+  if (carried === 0) return undefined
+  if (axis !== spec.rank - 1)
+    cost += COPY * spec.extents.slice(0, spec.rank).reduce((a, b) => a * b, 1)
+  const step = machine.lanes * machine.tile.vectors
+  const filled = extent / (Math.ceil(extent / machine.lanes) * machine.lanes)
+  const wide = extent >= step ? 1 : 0.6 + (0.4 * extent) / step
+  const tiled = rows > 1 || carried === 2 ? 1 : 0.5
+  cost += (work * MULTIPLY) / (filled * wide * tiled)
+  return { axis, cost, copies }
+}
+
+/** The longest axis, free of conditions, that only this operand has: the tile's rows. */
+function freeRows(operand: Operand, domain: ContractDomain, lane: { readonly id: number }): number {
+  if (!('at' in operand)) return 1
+  return domain.outer.reduce((most, variable) => {
+    if (variable.id === lane.id || coefficientOf(operand.at, variable) === 0) return most
+    return Math.max(most, domain.space.extents.get(variable.id) ?? 1)
+  }, 1)
+}
+
+/** The operand with the axis's dimension last, padded by what the index leaves it by. */
+function planCopy(
+  node: NodeOf<'contract'>,
+  name: Name,
+  i: number,
+  axis: number,
+  occurs: readonly number[],
+): OperandPlan | undefined {
+  if (occurs.length !== 1) return undefined
+  const { spec } = node
+  const [d] = occurs
+  const index = spec[name][d]
+  if (index.divide !== 1 || index.terms.find(([x]) => x === axis)?.[1] !== 1) return undefined
+  const { shape } = node.args[i]
+  let least = index.offset
+  let most = index.offset
+  for (const [x, c] of index.terms) {
+    if (c < 0) least += c * (spec.extents[x] - 1)
+    else most += c * (spec.extents[x] - 1)
+  }
+  const pad = (n: number) => shape.map((_, k) => (k === d ? Math.max(0, n) : 0))
+  return { low: pad(-least), high: pad(most - (shape[d] - 1)), axes: lastOf(shape.length, d) }
+}
