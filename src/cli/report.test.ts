@@ -15,7 +15,6 @@ const step = {
   epochs: 2,
   step: 10,
   steps: 20,
-  values: { loss: 1, accuracy: 0.5 },
   means: { loss: 1, accuracy: 0.5 },
   samplesPerSecond: 1234.5,
   secondsLeft: 65,

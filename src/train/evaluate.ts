@@ -4,7 +4,7 @@ import { crossEntropy } from '../nn/functional.js'
 import type { Module } from '../nn/module.js'
 import { compile } from '../tensor/compile.js'
 import type { Tensor } from '../tensor/tensor.js'
-import { accuracy, type Metric, type Values, WeightedMeans } from './metrics.js'
+import { accuracy, Means, type Metric, type Values } from './metrics.js'
 
 /** A scalar, the mean over the batch. */
 export type Loss = (output: Tensor, target: Tensor) => Tensor
@@ -22,24 +22,28 @@ export interface EvaluateOptions {
 export type Batches = Pick<DataLoader<unknown>, 'length' | 'samples' | 'batchSize'> &
   AsyncIterable<readonly Tensor[]>
 
-export function measures(options: EvaluateOptions): { [name: string]: Metric } {
-  return { loss: options.loss ?? crossEntropy, ...(options.metrics ?? { accuracy }) }
+/** The loss (a mean) and the metrics (sums) of a batch. */
+export interface Measured {
+  readonly loss: Tensor
+  readonly sums: { readonly [name: string]: Tensor }
 }
 
-export function measureAll(
-  metrics: { readonly [name: string]: Metric },
-  output: Tensor,
-  target: Tensor,
-): { [name: string]: Tensor } {
-  return Object.fromEntries(
-    Object.entries(metrics).map(([name, metric]) => [name, metric(output, target)]),
+export function measure(options: EvaluateOptions, output: Tensor, target: Tensor): Measured {
+  const { loss = crossEntropy, metrics = { accuracy } } = options
+  const sums = Object.entries(metrics).map(([name, metric]) => [name, metric(output, target)])
+  return { loss: loss(output, target), sums: Object.fromEntries(sums) }
+}
+
+/** Reads a batch's measures; all are sums over its samples. */
+export async function sumsOf({ loss, sums }: Measured, samples: number): Promise<Values> {
+  const names = Object.keys(sums)
+  const [mean, ...values] = await Promise.all(
+    [loss, ...names.map((name) => sums[name])].map((t) => t.item()),
   )
-}
-
-export async function readAll(tensors: { readonly [name: string]: Tensor }): Promise<Values> {
-  const names = Object.keys(tensors)
-  const values = await Promise.all(names.map((name) => tensors[name].item()))
-  return Object.fromEntries(names.map((name, i) => [name, values[i]]))
+  return Object.fromEntries([
+    ['loss', mean * samples],
+    ...names.map((name, i) => [name, values[i]] as const),
+  ])
 }
 
 /** Runs `use` on each batch while the next one is being gathered on the host. */
@@ -67,19 +71,19 @@ export function evaluator(
   model: Module,
   options: EvaluateOptions = {},
 ): (batches: Batches) => Promise<Values> {
-  const metrics = measures(options)
   const step = compile((input: Tensor, target: Tensor) =>
-    measureAll(metrics, model.forward(input), target),
+    measure(options, model.forward(input), target),
   )
   return async (batches) => {
     const training = model.training
     model.eval()
     try {
-      const means = new WeightedMeans()
+      const means = new Means()
       await eachBatch(batches, options.signal, async ([input, target]) => {
-        means.add(await readAll(step(input, target)), input.shape[0])
+        const samples = input.shape[0]
+        means.add(await sumsOf(step(input, target), samples), samples)
       })
-      return means.means
+      return means.values
     } finally {
       model.train(training)
     }

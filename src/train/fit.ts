@@ -10,11 +10,10 @@ import {
   type EvaluateOptions,
   eachBatch,
   evaluator,
-  measureAll,
-  measures,
-  readAll,
+  measure,
+  sumsOf,
 } from './evaluate.js'
-import { type Values, WeightedMeans } from './metrics.js'
+import { Means, type Values } from './metrics.js'
 import { constant, type Schedule } from './schedule.js'
 
 export interface StepEvent {
@@ -23,8 +22,7 @@ export interface StepEvent {
   /** Steps of this epoch done, and in it. */
   readonly step: number
   readonly steps: number
-  /** This step's loss and metrics, and their means over the epoch so far. */
-  readonly values: Values
+  /** Loss and metrics, means over the epoch so far. */
   readonly means: Values
   readonly samplesPerSecond: number
   readonly secondsLeft: number
@@ -70,13 +68,12 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
     fail(`fit: epochs ${epochs} is not a whole number of 1 or more`)
   if (batches.length === 0)
     fail('fit: the loader has no batches: the data set is empty, or dropLast leaves nothing of it')
-  const metrics = measures(options)
   const step = compile((input: Tensor, target: Tensor) => {
     optimizer.zeroGrad()
-    const values = measureAll(metrics, model.forward(input), target)
-    values.loss.backward()
-    optimizer.step(guard ? { guard: values.loss } : {})
-    return values
+    const measured = measure(options, model.forward(input), target)
+    measured.loss.backward()
+    optimizer.step(guard ? { guard: measured.loss } : {})
+    return measured
   })
   const validate = evaluator(model, options)
   const rate = optimizer.lr
@@ -89,17 +86,18 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
   model.train()
   try {
     for (let epoch = 1; epoch <= epochs; epoch++) {
-      const means = new WeightedMeans()
+      const means = new Means()
       let began = performance.now()
       const before = trained
       await eachBatch(batches, signal, async ([input, target]) => {
         optimizer.lr = rate * schedule(done / total)
-        const values = await within(`fit, epoch ${epoch}, step ${done + 1}`, async () =>
-          readAll(step(input, target)),
+        const count = input.shape[0]
+        const sums = await within(`fit, epoch ${epoch}, step ${done + 1}`, () =>
+          sumsOf(step(input, target), count),
         )
-        means.add(values, input.shape[0])
+        means.add(sums, count)
         done++
-        samples += input.shape[0]
+        samples += count
         const now = performance.now()
         trained += (now - began) / 1000
         began = now
@@ -108,8 +106,7 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
           epochs,
           step: done - (epoch - 1) * batches.length,
           steps: batches.length,
-          values,
-          means: means.means,
+          means: means.values,
           samplesPerSecond: samples / trained,
           secondsLeft: (trained / done) * (total - done),
         })
@@ -118,7 +115,7 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
       const validation = options.validation ? await validate(options.validation) : {}
       const event: EpochEvent = {
         epoch,
-        train: means.means,
+        train: means.values,
         validation,
         seconds,
         samplesPerSecond: means.samples / seconds,

@@ -1,13 +1,13 @@
 // Means over samples, not over batches; schedules over a run.
 import { expect, test } from 'vitest'
-import { WeightedMeans } from './metrics.js'
+import { Means } from './metrics.js'
 import { constant, linear, oneCycle } from './schedule.js'
 
 test('a short last batch counts for what it holds', () => {
-  const means = new WeightedMeans()
-  means.add({ loss: 1, accuracy: 1 }, 64)
-  means.add({ loss: 4, accuracy: 0 }, 32)
-  expect(means.means).toEqual({ loss: 2, accuracy: 2 / 3 })
+  const means = new Means()
+  means.add({ loss: 64, accuracy: 64 }, 64)
+  means.add({ loss: 128, accuracy: 0 }, 32)
+  expect(means.values).toEqual({ loss: 2, accuracy: 2 / 3 })
   expect(means.samples).toBe(96)
 })
 
