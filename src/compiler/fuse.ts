@@ -102,6 +102,8 @@ export interface FuseInput {
 
 const EXPENSIVE = new Set(['exp', 'log', 'sin', 'cos', 'tanh', 'sigmoid', 'erf', 'pow'])
 const KEEP_COST = 3.5
+/** An expression above so many operations is cut: what follows it walks expressions by recursion. */
+const MOST_COST = 1000
 
 export function fuse(input: FuseInput): Fused {
   const extra = new Set<Node>()
@@ -171,7 +173,7 @@ function findRoots(input: FuseInput, order: readonly Node[], extra: ReadonlySet<
     if ((node.kind === 'map' || node.kind === 'gather') && !roots.has(node)) {
       const list = users.get(node) ?? []
       const spread = list.some((user) => user.kind === 'view' && user.op.type === 'window')
-      if ((list.length > 1 && own >= KEEP_COST) || (spread && own >= 2)) {
+      if ((list.length > 1 && own >= KEEP_COST) || (spread && own >= 2) || own >= MOST_COST) {
         roots.add(node)
         cost.set(node, 1)
       }
