@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import {
   arange,
   BurnishError,
+  closeDevices,
   compile,
   concat,
   grad,
@@ -26,7 +27,7 @@ import { context } from '../src/tensor/context.js'
 import { currentRunner } from '../src/tensor/devices.js'
 import { submitGradients } from '../src/tensor/submit.js'
 
-const DEVICES = ['reference'] as const
+const DEVICES = ['reference', 'cpu'] as const
 
 /** A model of one weight matrix, as modules see the context: label, outermost result, state in training. */
 class Model {
@@ -83,8 +84,9 @@ for (const device of DEVICES)
     beforeEach(() => {
       manualSeed(1)
     })
-    afterAll(() => {
+    afterAll(async () => {
       context.forwards = []
+      await closeDevices()
     })
 
     it('1. nothing runs until a submission, and a forgotten await changes no number', async () => {

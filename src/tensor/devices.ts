@@ -9,7 +9,7 @@ export interface DeviceOptions {
   readonly maximumMemory?: number
 }
 
-const DEFAULT_DEVICE = 'reference'
+const DEFAULT_DEVICE = 'cpu'
 
 const runners = new Map<string, Runner>()
 const current: { runner: Runner | undefined } = { runner: undefined }
