@@ -208,6 +208,8 @@ export interface Access {
   readonly node: Node
   readonly index: readonly Affine[]
   readonly inside: readonly Inside[]
+  /** A gather's table: one position along an axis is known only when the program runs. */
+  readonly dynamic?: boolean
 }
 
 /** Every element in memory that the value of `root` at `index` is computed from. Throws Unfoldable. */
@@ -219,22 +221,32 @@ export function accessesOf(
 ): Access[] {
   const out: Access[] = []
   const seen = new Map<Node, (readonly Affine[])[]>()
-  const visit = (node: Node, at: readonly Affine[], held: readonly Inside[]): void => {
+  const visit = (
+    node: Node,
+    at: readonly Affine[],
+    held: readonly Inside[],
+    dynamic = false,
+  ): void => {
     const before = seen.get(node)
-    if (before?.some((other) => sameIndex(other, at))) return
+    if (!dynamic && before?.some((other) => sameIndex(other, at))) return
     if (before) before.push(at)
     else seen.set(node, [at])
-    if (inMemory(node)) out.push({ node, index: at, inside: held })
-    else operands(node, at, held)
+    if (inMemory(node)) out.push({ node, index: at, inside: held, dynamic })
+    else operands(node, at, held, dynamic)
   }
-  const operands = (node: Node, at: readonly Affine[], held: readonly Inside[]): void => {
+  const operands = (
+    node: Node,
+    at: readonly Affine[],
+    held: readonly Inside[],
+    dynamic = false,
+  ): void => {
     switch (node.kind) {
       case 'const':
       case 'iota':
         return
       case 'view': {
         const through = throughView(node, node.op, at, space)
-        visit(node.args[0], through.index, [...held, ...through.inside])
+        visit(node.args[0], through.index, [...held, ...through.inside], dynamic)
         return
       }
       case 'gather': {
@@ -243,11 +255,12 @@ export function accessesOf(
           node.args[0],
           at.map((a, i) => (i === node.axis ? zero : a)),
           held,
+          true,
         )
         return
       }
       default:
-        for (const arg of node.args) visit(arg, at, held)
+        for (const arg of node.args) visit(arg, at, held, dynamic)
     }
   }
   operands(root, index, [])

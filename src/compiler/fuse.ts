@@ -632,6 +632,7 @@ class Grouping {
         }
         continue
       }
+      if (access.dynamic) return false
       const expected = member.level === 'row' ? keptIndex(group, domain) : domain.index
       if (!sameIndex(access.index, expected)) return false
       if (member.level === 'full' && level === 'row' && node.kind !== 'reduce') return false
