@@ -3,6 +3,7 @@
 import { invariant } from '../base/errors.js'
 import { type Node, nodeKindIs } from '../graph/node.js'
 import {
+  accessesOf,
   axisIndex,
   baseOf,
   createSpace,
@@ -62,6 +63,9 @@ export function contractDomain(
       for (let i = 1; i < chain.length; i++)
         if (chain[i].kind === 'view')
           endIndex = reshapeIndex(chain[i], endIndex, chain[i - 1].shape, chain[i].shape, space)
+        // What else the chain's maps read must fold at their index too.
+        else
+          accessesOf(chain[i], endIndex, space, (node) => node === chain[i - 1] || inMemory(node))
       const variables = (list: readonly Affine[]) =>
         list.flatMap((affine) => affine.terms.map(([v]) => v))
       return {
