@@ -10,7 +10,7 @@
 
 import { itemSize } from '../../base/dtype.js'
 import { invariant } from '../../base/errors.js'
-import { coefficientOf, termsKey } from '../../compiler/build.js'
+import { coefficientOf } from '../../compiler/build.js'
 import type { Affine, Expr, Kernel, Statement, Variable } from '../../compiler/kernel.js'
 
 /** Bytes at the start of memory that hold no storage; constant offsets stay below it. */
@@ -48,8 +48,14 @@ export interface Access {
   readonly stride: number
 }
 
+function keyOf(buffer: number, { terms }: Affine): string {
+  let key = String(buffer)
+  for (const [variable, coefficient] of terms) key += `+${coefficient}*${variable.id}`
+  return key
+}
+
 function groupIn(scope: Scope, buffer: number, terms: Affine): Group {
-  const key = `${buffer}:${termsKey(terms)}`
+  const key = keyOf(buffer, terms)
   let group = scope.groups.get(key)
   if (group === undefined) {
     group = { buffer, terms, offsets: new Set(), pointers: [] }
@@ -72,7 +78,10 @@ function home(scope: Scope, terms: Affine): Scope {
 export function laneOffsets(access: Access, size: number): number[] {
   const { offset } = access.index
   if (access.lanes === 1 || access.stride === 0 || access.stride === 1) return [offset * size]
-  return Array.from({ length: access.lanes }, (_, lane) => (offset + lane * access.stride) * size)
+  const offsets: number[] = []
+  for (let lane = 0; lane < access.lanes; lane++)
+    offsets.push((offset + lane * access.stride) * size)
+  return offsets
 }
 
 /** The scopes of a kernel in the order a walk enters its loops; the first is the function's. */
@@ -160,7 +169,7 @@ export interface Address {
 
 /** Where `offset` (bytes, from laneOffsets) of an access inside `scope` is found. */
 export function addressOf(scope: Scope, access: Access, offset: number): Address {
-  const group = home(scope, access.index).groups.get(`${access.buffer}:${termsKey(access.index)}`)
+  const group = home(scope, access.index).groups.get(keyOf(access.buffer, access.index))
   const pointer = group?.pointers.findLast((p) => p.shift <= offset)
   invariant(pointer !== undefined, () => `an access to buffer ${access.buffer} without a pointer`)
   return { pointer, offset: offset - pointer.shift }

@@ -33,7 +33,7 @@ const EMPTY_BLOCK = 0x40
 /** A bound in the text of a loop: a constant or a local. */
 type Limit = { readonly constant: number } | { readonly local: number }
 
-export function printKernel(kernel: Kernel, options: BodyOptions): number[] {
+export function printKernel(kernel: Kernel, options: BodyOptions): Uint8Array {
   const builder = new FunctionBuilder(kernelParameters(kernel))
   const scopes = planAddresses(kernel)
   const printing: Printing = {

@@ -19,7 +19,7 @@ const NAP = 50_000_000
 const EMPTY_BLOCK = 0x40
 
 /** (control, threads) → 1 when the run is aborted, else 0. */
-export function printBarrier(): number[] {
+export function printBarrier(): Uint8Array {
   const [block, threads] = [0, 1]
   const f = new FunctionBuilder([I32, I32])
   const before = f.local(I32)
@@ -79,7 +79,7 @@ export function scratchStride(program: Program): number {
 const SMALL_EXTENT = 1 << 20
 
 /** run(thread, threads, args, arena, scratch, control) → 1 when aborted, else 0. */
-export function printRun(program: Program, parts: DriverParts): number[] {
+export function printRun(program: Program, parts: DriverParts): Uint8Array {
   const [thread, threads, args, arena, scratch, block] = [0, 1, 2, 3, 4, 5]
   const f = new FunctionBuilder([I32, I32, I32, I32, I32, I32])
   const own = f.local(I32)

@@ -19,15 +19,16 @@ export interface WasmCode {
 export function emitWasm(program: Program, options: WasmOptions): WasmCode {
   const types: ModuleParts['types'][number][] = [nowType]
   const typeIndices = new Map<number, number>()
-  const functions: { type: number; body: readonly number[] }[] = []
+  const functions: { type: number; body: Uint8Array }[] = []
   const imported = 1
-  const shared = new Map<string, number>()
+  const latin1 = new TextDecoder('latin1')
+  const texts = new Map<string, number>()
   // Kernels of one text are one function: buffers are parameters.
   const kernels = program.kernels.map((kernel) => {
     const body = printKernel(kernel, options)
     const parameters = kernelParameters(kernel)
-    const key = `${parameters.length}:${body.join()}`
-    const known = shared.get(key)
+    const key = `${parameters.length}:${latin1.decode(body)}`
+    const known = texts.get(key)
     if (known !== undefined) return known
     let type = typeIndices.get(parameters.length)
     if (type === undefined) {
@@ -35,7 +36,7 @@ export function emitWasm(program: Program, options: WasmOptions): WasmCode {
       typeIndices.set(parameters.length, type)
     }
     const index = imported + functions.push({ type, body }) - 1
-    shared.set(key, index)
+    texts.set(key, index)
     return index
   })
   let barrier = -1

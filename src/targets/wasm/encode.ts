@@ -279,7 +279,7 @@ export class FunctionBuilder {
   }
 
   /** The body with its size, as the code section holds it. */
-  finish(): number[] {
+  finish(): Uint8Array {
     const body: number[] = []
     const runs: [number, ValueType][] = []
     for (const type of this.locals) {
@@ -292,9 +292,9 @@ export class FunctionBuilder {
       unsigned(body, count)
       body.push(type)
     }
-    const out: number[] = []
-    unsigned(out, body.length + this.code.length + 1)
-    return out.concat(body, this.code, [op.end])
+    const size: number[] = []
+    unsigned(size, body.length + this.code.length + 1)
+    return Uint8Array.from(size.concat(body, this.code, [op.end]))
   }
 }
 
@@ -308,7 +308,7 @@ export interface ModuleParts {
     readonly parameters: readonly ValueType[]
     readonly results: readonly ValueType[]
   }[]
-  readonly functions: readonly { readonly type: number; readonly body: readonly number[] }[]
+  readonly functions: readonly { readonly type: number; readonly body: Uint8Array }[]
   readonly exports: readonly { readonly name: string; readonly index: number }[]
 }
 
@@ -322,7 +322,7 @@ function text(out: number[], value: string): void {
 
 /** The whole module; imported functions and the memory come from the import module `env`. */
 export function moduleBytes(parts: ModuleParts): Uint8Array<ArrayBuffer> {
-  const sections: number[][] = []
+  const sections: (number[] | Uint8Array)[] = []
   const section = (id: number, count: number, fill: (out: number[]) => void) => {
     const content: number[] = []
     unsigned(content, count)
@@ -362,9 +362,14 @@ export function moduleBytes(parts: ModuleParts): Uint8Array<ArrayBuffer> {
       unsigned(out, index)
     }
   })
-  section(10, parts.functions.length, (out) => {
-    for (const { body } of parts.functions) for (const byte of body) out.push(byte)
-  })
+  const count: number[] = []
+  unsigned(count, parts.functions.length)
+  const head = [10]
+  unsigned(
+    head,
+    parts.functions.reduce((sum, { body }) => sum + body.length, count.length),
+  )
+  sections.push(head, count, ...parts.functions.map(({ body }) => body))
   const size = 8 + sections.reduce((sum, s) => sum + s.length, 0)
   const bytes = new Uint8Array(size)
   bytes.set([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00])
