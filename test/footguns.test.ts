@@ -183,6 +183,14 @@ for (const device of DEVICES)
       expect(again.definition).toBeUndefined()
     })
 
+    it('5. a gradient through a dropped definition is an error, not zero', async () => {
+      const x = tensor([1, 2])
+      const y = x.square().sum()
+      expect(await values(grad(y, [x])[0])).toEqual([2, 4])
+      await y.item()
+      expect(() => grad(y.mul(2), [x])).toThrow(/call grad before reading/)
+    })
+
     it('6. a step frees the graph of its losses: a second backward throws', async () => {
       const model = new Model()
       const loss = lossOf(model.forward(batch()))

@@ -72,18 +72,20 @@ function accumulate(cell: Cell, gradient: Node): void {
 }
 
 /**
- * The gradients of a scalar for each tensor, as tensors that can be differentiated again; zeros where the loss does
- * not depend on it. Touches no `grad`. After `torch.autograd.grad`.
+ * The gradients of a scalar for each tensor, as tensors that can be differentiated again. Touches no `grad`. After
+ * `torch.autograd.grad`. Throws when the loss does not depend on one of the tensors.
  */
 export function grad(loss: Tensor, tensors: readonly Tensor[]): Tensor[] {
   requireScalar(loss, 'grad')
-  const nodes = tensors.map((t) => t.node)
   tensors.forEach((t, i) => {
     if (t.dtype !== 'float32') fail(`grad: tensor ${i} is ${t.dtype}; only float32 has gradients`)
   })
+  const nodes = tensors.map((t) => t.node)
   return gradients(loss.node, nodes, seedOf(loss)).map((gradient, i) =>
     gradient === undefined
-      ? fromNode(constant(0, 'float32', nodes[i].shape))
+      ? fail(
+          `grad: the loss does not depend on tensor ${i} ${showShape(nodes[i].shape)}; a value that was read has dropped how it was computed, unless trainable parameters are behind it: call grad before reading`,
+        )
       : fromNode(gradient, loss),
   )
 }
