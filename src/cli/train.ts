@@ -6,11 +6,12 @@ import { type Dataset, randomSplit, subset } from '../data/dataset.js'
 import { type ImageDataset, mnist } from '../data/index.js'
 import { DataLoader } from '../data/loader.js'
 import type { Module } from '../nn/module.js'
+import { OneCycleLR } from '../optim/index.js'
 import { compile } from '../tensor/compile.js'
 import { manualSeed } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { eachBatch } from '../train/evaluate.js'
-import { fit, oneCycle } from '../train/index.js'
+import { fit } from '../train/index.js'
 import { prepareRun, saveRun } from '../train/save.js'
 import type { Picture } from './draw.js'
 import type { KnownModel, Recipe } from './models.js'
@@ -128,7 +129,10 @@ async function run(
     const history = await fit(model, learn, {
       epochs: recipe.epochs,
       optimizer,
-      schedule: oneCycle({ warmup: recipe.warmup }),
+      scheduler: new OneCycleLR(optimizer, recipe.lr, {
+        totalSteps: recipe.epochs * learn.length,
+        pctStart: recipe.warmup,
+      }),
       validation: test,
       signal,
       onStep: (event) => report.step(event),

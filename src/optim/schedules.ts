@@ -223,7 +223,7 @@ export class OneCycleLR extends LRScheduler {
       fail(`OneCycleLR: step ${count + 1} of a cycle of ${totalSteps}; give a larger totalSteps`)
     const first = this.maxLr / divFactor
     const top = pctStart * totalSteps - 1
-    if (count <= top) return cosine(first, this.maxLr, count / top)
+    if (count <= top) return cosine(first, this.maxLr, top > 0 ? count / top : 1)
     return cosine(this.maxLr, first / finalDivFactor, (count - top) / (totalSteps - 1 - top))
   }
 }

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { DataLoader, hostArray, TensorDataset } from '../data/index.js'
 import { Linear } from '../nn/index.js'
-import { SGD } from '../optim/index.js'
+import { LinearLR, SGD } from '../optim/index.js'
 import { setDevice } from '../tensor/devices.js'
 import { manualSeed } from '../tensor/random.js'
 import { evaluate } from './evaluate.js'
@@ -34,7 +34,7 @@ describe('fit', () => {
       epochs: 8,
       optimizer,
       validation: new DataLoader(points(24), { batchSize: 10 }),
-      schedule: (progress) => 1 - progress,
+      scheduler: new LinearLR(optimizer, { startFactor: 1, endFactor: 0.01, totalIters: 24 }),
       onStep: (event) => steps.push(event),
       onEpoch: (event) => {
         epochs.push(event)
@@ -50,7 +50,7 @@ describe('fit', () => {
     expect(history.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
     expect(history[7].validation.accuracy).toBeGreaterThan(0.9)
     expect(history[7].train.loss).toBeLessThan(history[0].train.loss)
-    expect(optimizer.lr).toBe(1)
+    expect(optimizer.lr).toBeCloseTo(1 - (0.99 * 23) / 24)
     expect(model.training).toBe(true)
   })
 

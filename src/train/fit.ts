@@ -3,6 +3,7 @@
 import { BurnishError, fail } from '../base/errors.js'
 import type { Module } from '../nn/module.js'
 import type { Optimizer } from '../optim/optimizer.js'
+import type { LRScheduler } from '../optim/schedules.js'
 import { compile } from '../tensor/compile.js'
 import type { Tensor } from '../tensor/tensor.js'
 import {
@@ -14,7 +15,6 @@ import {
   sumsOf,
 } from './evaluate.js'
 import { Means, type Values } from './metrics.js'
-import { constant, type Schedule } from './schedule.js'
 
 export interface StepEvent {
   readonly epoch: number
@@ -44,8 +44,8 @@ export interface FitOptions extends EvaluateOptions {
   readonly optimizer: Optimizer
   /** Evaluated after each epoch. */
   readonly validation?: Batches
-  /** The learning rate's factor over the run; constant by default. */
-  readonly schedule?: Schedule
+  /** Stepped between two steps, not between epochs. */
+  readonly scheduler?: LRScheduler
   /** Stops at a loss that is not finite, with the weights as before that step; true by default. */
   readonly guard?: boolean
   readonly onStep?: (event: StepEvent) => void
@@ -63,7 +63,7 @@ export interface History {
  * aborted (between two steps: the weights are whole), and what loader and model throw.
  */
 export async function fit(model: Module, batches: Batches, options: FitOptions): Promise<History> {
-  const { epochs, optimizer, schedule = constant, guard = true, signal } = options
+  const { epochs, optimizer, scheduler, guard = true, signal } = options
   if (!Number.isInteger(epochs) || epochs < 1)
     fail(`fit: epochs ${epochs} is not a whole number of 1 or more`)
   if (batches.length === 0)
@@ -76,7 +76,6 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
     return measured
   })
   const validate = evaluator(model, options)
-  const rate = optimizer.lr
   const total = epochs * batches.length
   const history: EpochEvent[] = []
   let done = 0
@@ -84,47 +83,43 @@ export async function fit(model: Module, batches: Batches, options: FitOptions):
   let samples = 0
 
   model.train()
-  try {
-    for (let epoch = 1; epoch <= epochs; epoch++) {
-      const means = new Means()
-      let began = performance.now()
-      const before = trained
-      await eachBatch(batches, signal, async ([input, target]) => {
-        optimizer.lr = rate * schedule(done / total)
-        const count = input.shape[0]
-        const sums = await within(`fit, epoch ${epoch}, step ${done + 1}`, () =>
-          sumsOf(step(input, target), count),
-        )
-        means.add(sums, count)
-        done++
-        samples += count
-        const now = performance.now()
-        trained += (now - began) / 1000
-        began = now
-        options.onStep?.({
-          epoch,
-          epochs,
-          step: done - (epoch - 1) * batches.length,
-          steps: batches.length,
-          means: means.values,
-          samplesPerSecond: samples / trained,
-          secondsLeft: (trained / done) * (total - done),
-        })
-      })
-      const seconds = trained - before
-      const validation = options.validation ? await validate(options.validation) : {}
-      const event: EpochEvent = {
+  for (let epoch = 1; epoch <= epochs; epoch++) {
+    const means = new Means()
+    let began = performance.now()
+    const before = trained
+    await eachBatch(batches, signal, async ([input, target]) => {
+      if (done > 0) scheduler?.step()
+      const count = input.shape[0]
+      const sums = await within(`fit, epoch ${epoch}, step ${done + 1}`, () =>
+        sumsOf(step(input, target), count),
+      )
+      means.add(sums, count)
+      done++
+      samples += count
+      const now = performance.now()
+      trained += (now - began) / 1000
+      began = now
+      options.onStep?.({
         epoch,
-        train: means.values,
-        validation,
-        seconds,
-        samplesPerSecond: means.samples / seconds,
-      }
-      history.push(event)
-      await options.onEpoch?.(event)
+        epochs,
+        step: done - (epoch - 1) * batches.length,
+        steps: batches.length,
+        means: means.values,
+        samplesPerSecond: samples / trained,
+        secondsLeft: (trained / done) * (total - done),
+      })
+    })
+    const seconds = trained - before
+    const validation = options.validation ? await validate(options.validation) : {}
+    const event: EpochEvent = {
+      epoch,
+      train: means.values,
+      validation,
+      seconds,
+      samplesPerSecond: means.samples / seconds,
     }
-  } finally {
-    optimizer.lr = rate
+    history.push(event)
+    await options.onEpoch?.(event)
   }
   return { epochs: history }
 }

@@ -22,11 +22,11 @@ export async function prepareRun(folder: string): Promise<void> {
 /** The model's state under its PyTorch names, and `training` as JSON. */
 export async function saveRun(folder: string, model: Module, training: object): Promise<void> {
   const tensors = new Map<string, ReturnType<typeof encode>>()
-  for (const [name, tensor] of Object.entries(model.stateDict()))
-    tensors.set(
-      name,
-      encode({ dtype: tensor.dtype, shape: tensor.shape, data: await tensor.data() }),
-    )
+  for (const [name, parameter] of Object.entries(model.stateDict())) {
+    const { dtype, shape, fileDtype } = parameter
+    const host = { dtype, shape, data: await parameter.data() }
+    tensors.set(name, fileDtype === 'I64' ? encode(host, 'I64') : encode(host))
+  }
   await writeWhole(folder, MODEL, writeSafetensors(tensors))
   await writeWhole(folder, TRAINING, `${JSON.stringify(training, null, 2)}\n`)
 }
