@@ -269,6 +269,34 @@ for (const device of DEVICES)
       critic.grad = undefined
     })
 
+    it('8. two optimizers in one compiled function give the same numbers', async () => {
+      const run = async (wrap: (f: (x: Tensor) => Tensor) => (x: Tensor) => Tensor) => {
+        const generator = new Parameter(tensor([0.5, 0.1]))
+        const critic = new Parameter(tensor([2, -1]))
+        const descend = (p: Parameter) => step([[p, p.sub((p.grad as Tensor).mul(0.05))]])
+        const body = wrap((x) => {
+          critic.grad = undefined
+          const fake = generator.mul(x).tanh() // not detached: the critic's loss reaches the generator
+          fake.mul(critic).sub(1).square().sum().backward()
+          descend(critic)
+          generator.grad = undefined
+          const loss = generator.mul(x).tanh().mul(critic).square().sum()
+          loss.backward()
+          descend(generator)
+          return loss
+        })
+        const losses: number[] = []
+        for (let i = 0; i < 4; i++) losses.push(await body(tensor([i, 1])).item())
+        return [losses, await values(generator), await values(critic)]
+      }
+      const [imperative, compiledRun] = [await run((f) => f), await run(compile)]
+      compiledRun.forEach((list, i) => {
+        list.forEach((x, k) => {
+          expect(x).toBeCloseTo(imperative[i][k], 5)
+        })
+      })
+    })
+
     it('9. state set in a forward happens exactly once, with the next submission', async () => {
       const model = new Model()
       model.training = true
@@ -692,6 +720,27 @@ for (const device of DEVICES)
       expect(() => submitGradients()).not.toThrow()
     })
   })
+
+it('22. on the cpu: the same bits for one and two threads', async () => {
+  const run = async (threads: number) => {
+    await setDevice('cpu', { threads })
+    manualSeed(7)
+    const weight = new Parameter(rand([96, 128]).mul(0.1))
+    const losses: number[] = []
+    for (let i = 0; i < 3; i++) {
+      weight.grad = undefined
+      const loss = rand([256, 128]).matmul(weight.transpose(0, 1)).tanh().square().mean()
+      loss.backward()
+      step([[weight, weight.sub((weight.grad as unknown as Tensor).mul(2))]])
+      losses.push(await loss.item())
+    }
+    return [losses, await values(weight)]
+  }
+  const one = await run(1)
+  const two = await run(2)
+  await closeDevices()
+  expect(two).toEqual(one)
+})
 
 type Target = NonNullable<ReturnType<typeof currentRunner>['device']>
 function countAlloc(target: Target, live: { count: number }): Target['alloc'] {

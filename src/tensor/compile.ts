@@ -5,7 +5,7 @@
 // It is traced again when something it looked at has changed (rule 14); that compiles only new graphs.
 import { fail } from '../base/errors.js'
 import { sameShape, showShape } from '../base/shape.js'
-import { building, input, type Node } from '../graph/node.js'
+import { building, detach, input, type Node } from '../graph/node.js'
 import { context, type Trace } from './context.js'
 import { explainNonFinite } from './guard.js'
 import {
@@ -63,8 +63,9 @@ class Recording implements Trace {
     return this.#values.get(cell) ?? cell.live
   }
 
+  /** A parameter is a leaf after its update, as in the imperative loop: no gradient flows into the step. */
   write(cell: Cell, value: Node): void {
-    this.#values.set(cell, value)
+    this.#values.set(cell, detach(value))
   }
 
   written(): Iterable<readonly [Cell, Node]> {
@@ -245,6 +246,7 @@ function trace<A extends readonly unknown[]>(
     isParameter(t) ? t : fromNode(input(new Placeholder(index++), t.shape, t.dtype)),
   ) as unknown as A
   const label = building.label
+  const { depth } = context
   context.trace = recording
   let result: unknown
   try {
@@ -277,7 +279,7 @@ function trace<A extends readonly unknown[]>(
   } finally {
     context.trace = undefined
     building.label = label
-    context.modules.length = 0
+    context.modules.length = depth
   }
 }
 

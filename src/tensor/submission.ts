@@ -180,7 +180,10 @@ async function run({ device, runner, request, captured, bindings }: Run): Promis
     deliver(device, request.outputs)
     if (results.bytes > MOST_RESULT_BYTES) await macrotask()
   } catch (error) {
-    for (const { value } of request.outputs) value.release()
+    for (const { value } of request.outputs) {
+      value.error = asError(error)
+      value.release()
+    }
     throw error
   } finally {
     loaded.runs--

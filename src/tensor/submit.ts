@@ -3,7 +3,7 @@
 import { allocate, type TypedArray, typedView } from '../base/dtype.js'
 import { BurnishError, fail } from '../base/errors.js'
 import { sameShape, showShape, sizeOf } from '../base/shape.js'
-import { type InputNode, map, type Node, topological } from '../graph/node.js'
+import { detach, type InputNode, map, type Node, topological } from '../graph/node.js'
 import { context } from './context.js'
 import { currentRunner } from './devices.js'
 import { explainNonFinite, guardNode } from './guard.js'
@@ -374,7 +374,7 @@ export function assign(cell: Cell, next: Tensor): void {
     cell.value.release()
     cell.value = new Value(cell.shape, cell.dtype, host)
   } else if (cell.role === 'state') {
-    cell.pending = next.node
+    cell.pending = detach(next.node)
     context.states.add(cell)
   } else {
     const request: Request = { outputs: [], updates: [[cell, next.node]], by: 'set()' }

@@ -394,8 +394,3 @@ export function stack(parts: readonly Tensor[], dim = 0): Tensor {
   )
   return derive(node, ...parts)
 }
-
-/** What a graph reads for an operand. */
-export function operandNode(x: Operand, dtype: DType): Node {
-  return typeof x === 'number' ? arithmetic.number(x, dtype) : x.node
-}
