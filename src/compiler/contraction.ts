@@ -65,7 +65,12 @@ export function contractDomain(
           endIndex = reshapeIndex(chain[i], endIndex, chain[i - 1].shape, chain[i].shape, space)
         // What else the chain's maps read must fold at their index too.
         else
-          accessesOf(chain[i], endIndex, space, (node) => node === chain[i - 1] || inMemory(node))
+          accessesOf(
+            chain[i],
+            endIndex,
+            space,
+            (node) => node === chain[i - 1] || inMemory(baseOf(node)),
+          )
       const variables = (list: readonly Affine[]) =>
         list.flatMap((affine) => affine.terms.map(([v]) => v))
       return {
