@@ -18,6 +18,7 @@ import {
   report,
   scaleAffine,
   set,
+  shiftAffine,
   splat,
   store,
   typeOfDType,
@@ -58,6 +59,8 @@ export class Builder {
   readonly options: BuilderOptions
   /** The variable that runs along the lanes, in vector code. */
   lane: Variable | undefined
+  /** Added to the lane's variable: the same code for a vector further on. */
+  shift = 0
   private readonly scopes: Scope[] = [{ statements: [], memo: new Map(), guarded: false }]
   private readonly depths = new Map<number, number>()
   private readonly localDepths = new Map<number, number>()
@@ -185,8 +188,10 @@ export class Builder {
     }
   }
 
-  private merged(affine: Affine): Affine {
-    return this.options.merge ? this.options.merge(affine) : affine
+  merged(affine: Affine): Affine {
+    const merged = this.options.merge ? this.options.merge(affine) : affine
+    if (this.shift === 0 || !this.lane) return merged
+    return shiftAffine(merged, this.shift * coefficientOf(merged, this.lane))
   }
 
   /** The linear address in merged variables, and its step along the lanes. */
@@ -219,7 +224,7 @@ export class Builder {
       id = this.ids.size
       this.ids.set(node, id)
     }
-    return `${id}:${this.lane ? 'v' : 's'}:${index.map(affineKey).join(',')}`
+    return `${id}:${this.lane ? this.shift : 's'}:${index.map(affineKey).join(',')}`
   }
 
   private compute(node: Node, index: readonly Affine[]): Expr {

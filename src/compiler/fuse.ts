@@ -301,6 +301,9 @@ class Grouping {
     for (const { target, value } of this.input.graph.updates) {
       const base = baseOf(value)
       for (const root of this.readersOf(target)) if (root !== base) this.computeBefore(root)
+      // A value that anything computed before the commit reads is computed before it too.
+      if (this.readersOf(base).some((root) => !this.updateValues.has(root)))
+        this.computeBefore(base)
       if (this.updateValues.has(base) && !this.readsOwnPosition(base, target))
         this.computeBefore(base)
     }
@@ -472,9 +475,13 @@ class Grouping {
       node,
     }
     this.add(group, [node])
-    const domain = createDomain(node.args[1].shape, [])
+    // Its loops are fixed, so no axis is split: what does not fold is computed first.
+    const { space, index } = createDomain(node.args[1].shape, [])
     for (const arg of node.args)
-      for (const access of this.accessesIncluding(arg, domain)) this.link(group, access.node)
+      if (this.inMemory(arg)) this.link(group, arg)
+      else
+        for (const access of accessesOf(arg, index, space, this.inMemory))
+          this.link(group, access.node)
   }
 
   private accessesIncluding(node: Node, domain: Domain) {

@@ -31,6 +31,8 @@ import { type Loop, mergeLoops } from './merge.js'
 
 const UNROLL = 16
 const CHUNK = 1024
+/** Vector accumulators of a sum along a reduced axis. */
+const TURNS = 4
 
 type LanePlace = 'outer' | 'inner' | 'none'
 
@@ -159,7 +161,7 @@ function buildRows(
   const scratchUnit = lanes === 'outer' ? width : 1
   const rowSize = group.reduced.reduce((size, axis) => size * group.shape[axis], 1)
   const scratchAt = (index: readonly Affine[]) => {
-    const at = plan.merge(
+    const at = builder.merged(
       linear(
         group.reduced.map((axis) => index[axis]),
         group.reduced.map((axis) => group.shape[axis]),
@@ -241,7 +243,8 @@ export function takeParallel(loops: Loop[]): Loop | undefined {
 interface Accumulator {
   readonly node: Extract<Node, { kind: 'reduce' }>
   readonly fn: 'add' | 'max' | 'mul'
-  readonly vector?: Local
+  /** Along a reduced axis: vectors taken in turn, so that one addition need not wait for the last. */
+  readonly vectors?: readonly Local[]
   readonly scalar: Local
   /** Of argmax: where the best was. */
   readonly position?: Local
@@ -308,16 +311,18 @@ function startAccumulator(member: Member, b: Builder, lanes: LanePlace): Accumul
     return [{ node, fn, scalar, position }]
   }
   if (lanes !== 'inner') return [{ node, fn, scalar }]
-  const vector = b.local(type, b.options.lanes)
-  b.emit(set(vector, num(type, identity, b.options.lanes)))
-  return [{ node, fn, scalar, vector }]
+  const vectors = Array.from({ length: TURNS }, () => b.local(type, b.options.lanes))
+  for (const vector of vectors) b.emit(set(vector, num(type, identity, b.options.lanes)))
+  return [{ node, fn, scalar, vectors }]
 }
 
 function finishAccumulator(accumulator: Accumulator, b: Builder): Expr {
-  const { fn, vector, scalar, position } = accumulator
+  const { fn, vectors, scalar, position } = accumulator
   if (position) return localOf(position)
-  if (!vector) return localOf(scalar)
-  const total = b.place(across(fn, localOf(vector)))
+  if (!vectors) return localOf(scalar)
+  const [first, second, third, fourth] = vectors.map(localOf)
+  const pairs = call(fn, call(fn, first, second), call(fn, third, fourth))
+  const total = b.place(across(fn, b.place(pairs)))
   return b.place(call(fn, total, localOf(scalar)))
 }
 
@@ -345,7 +350,7 @@ function inLoop(
   }
   const accumulator = accumulators.find((a) => a.node === node)
   invariant(accumulator !== undefined, () => 'a reduction without an accumulator')
-  const { fn, vector, scalar, position } = accumulator
+  const { fn, vectors, scalar, position } = accumulator
   const value = b.read(node.args[0], index)
   if (position) {
     const at = linear(
@@ -364,7 +369,7 @@ function inLoop(
     b.emit(set(scalar, call('select', take, splat(value, scalar.lanes), best)))
     return
   }
-  const into = vector && b.lane ? vector : scalar
+  const into = vectors && b.lane ? vectors[b.shift / b.options.lanes] : scalar
   b.emit(set(into, call(fn, localOf(into), splat(value, into.lanes))))
 }
 
@@ -399,8 +404,17 @@ function innerLoops(
       return
     }
     const whole = loop.extent - (loop.extent % width)
+    const turns = whole - (whole % (width * TURNS))
     b.lane = loop.variable
-    b.loop(loop.variable, 0, whole, width, () => body(index))
+    if (turns > 0)
+      b.loop(loop.variable, 0, turns, width * TURNS, () => {
+        for (let turn = 0; turn < TURNS; turn++) {
+          b.shift = turn * width
+          body(index)
+        }
+        b.shift = 0
+      })
+    if (turns < whole) b.loop(loop.variable, turns, whole, width, () => body(index))
     b.lane = undefined
     if (whole < loop.extent) b.loop(loop.variable, whole, loop.extent, 1, () => body(index))
   }

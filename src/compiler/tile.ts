@@ -397,6 +397,28 @@ class TileBuilder {
   }
 }
 
+/** The share of a condition's variables' values for which it holds. */
+function shareInside(condition: Inside, domain: ContractDomain): number {
+  let counts = new Map([[condition.affine.offset, 1]])
+  for (const [variable, coefficient] of condition.affine.terms) {
+    const extent = domain.space.extents.get(variable.id) ?? 1
+    const next = new Map<number, number>()
+    for (const [value, count] of counts)
+      for (let i = 0; i < extent; i++) {
+        const at = value + coefficient * i
+        next.set(at, (next.get(at) ?? 0) + count)
+      }
+    counts = next
+  }
+  let inside = 0
+  let all = 0
+  for (const [value, count] of counts) {
+    all += count
+    if (value >= 0 && value < condition.extent) inside += count
+  }
+  return inside / all
+}
+
 function alwaysHolds(condition: Inside, domain: ContractDomain): boolean {
   const [least, most] = rangeOf(condition.affine, domain.space)
   return least >= 0 && most < condition.extent
@@ -414,38 +436,30 @@ function build(
   const split = chooseParallel(loops, plan, domain)
   b.outermost(split.variable)
 
-  const lanesThen = (
-    rowAt: Affine | undefined,
-    row: Segment | undefined,
-    columnAt?: Affine,
-    column?: Segment,
+  // Lanes outside of rows: the operand that has the lanes is read once for all rows, from the first-level cache.
+  const rowsThen = (
+    columnAt: Affine | undefined,
+    column: Segment | undefined,
+    lane: Segment | undefined,
   ) => {
-    const segments = plan.lane ? plan.laneSegments : [undefined]
-    for (const segment of segments)
-      t.walkLanes(segment, () =>
-        t.tile(
-          rowAt,
-          columnAt,
-          row?.offsets ?? [0],
-          column?.offsets ?? [0],
-          segment?.offsets ?? [0],
-        ),
-      )
+    const body = (rowAt: Affine | undefined, row: Segment | undefined) =>
+      t.tile(rowAt, columnAt, row?.offsets ?? [0], column?.offsets ?? [0], lane?.offsets ?? [0])
+    if (split.blocks) return split.blocks(b, body)
+    const segments = plan.rows ? plan.rowSegments : [undefined]
+    for (const segment of segments) t.walk(plan.rows, segment, (rowAt) => body(rowAt, segment))
   }
-  const columnsThen = (rowAt: Affine | undefined, row: Segment | undefined) => {
+  const columnsThen = (lane: Segment | undefined) => {
     const segments = plan.columns ? plan.columnSegments : [undefined]
     for (const segment of segments)
-      t.walk(plan.columns, segment, (columnAt) => lanesThen(rowAt, row, columnAt, segment))
+      t.walk(plan.columns, segment, (columnAt) => rowsThen(columnAt, segment, lane))
   }
-  const rowsThen = () => {
-    if (split.blocks) return split.blocks(b, columnsThen)
-    const segments = plan.rows ? plan.rowSegments : [undefined]
-    for (const segment of segments)
-      t.walk(plan.rows, segment, (rowAt) => columnsThen(rowAt, segment))
+  const lanesThen = () => {
+    const segments = plan.lane ? plan.laneSegments : [undefined]
+    for (const segment of segments) t.walkLanes(segment, () => columnsThen(segment))
   }
   const hoistedThen = () => {
-    if (!plan.hoisted) return rowsThen()
-    b.loop(plan.hoisted.variable, 0, plan.hoisted.extent, 1, rowsThen)
+    if (!plan.hoisted) return lanesThen()
+    b.loop(plan.hoisted.variable, 0, plan.hoisted.extent, 1, lanesThen)
   }
   const nest = (k: number): void => {
     if (k === split.before.length) return hoistedThen()
@@ -453,8 +467,9 @@ function build(
     b.loop(variable, 0, extent, 1, () => nest(k + 1))
   }
   nest(0)
-  const { extents } = group.core.spec
-  const flops = 2 * extents.reduce((product, n) => product * n, 1)
+  const products = group.core.spec.extents.reduce((product, n) => product * n, 1)
+  const conditions = [...conditionsOf(domain.a), ...conditionsOf(domain.b)]
+  const flops = Math.round(conditions.reduce((f, c) => f * shareInside(c, domain), 2 * products))
   return finishKernel(
     context,
     t.operands,
