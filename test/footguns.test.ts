@@ -492,6 +492,12 @@ for (const device of DEVICES)
       expect(compiled()).toBe(after + 1) // the slice of a slice is computed
       expect(String(x)).toBe('Tensor [3] float32 [1, 2, 3]')
       expect(String(x.mul(2))).toBe('Tensor [3] float32 lazy')
+      expect(String(new Model().weight)).toMatch(/^Parameter fc.weight \[2, 3\] float32 \[\[0.5/)
+      const large = ones([2, 2 ** 15]).add(1)
+      await large.slice(0, 1).data()
+      expect(String(large)).toContain('lazy')
+      await large.data()
+      expect(String(large)).toMatch(/\[\[2, 2, 2, …, 2, 2, 2\], \[2/)
     })
 
     it('17. an index out of range rejects naming the value, and applies no update', async () => {

@@ -2,6 +2,7 @@
 import type { Device } from '../compiler/program.js'
 import { device as makeDevice } from '../devices/registry.js'
 import { Runner } from './runner.js'
+import { flushReads } from './submit.js'
 
 export interface DeviceOptions {
   readonly threads?: number
@@ -11,15 +12,17 @@ export interface DeviceOptions {
 
 const DEFAULT_DEVICE = 'cpu'
 
-const runners = new Map<string, Runner>()
+const runners = new Map<string | Device, Runner>()
 const current: { runner: Runner | undefined } = { runner: undefined }
 
 function runnerOf(name: string | Device, options: DeviceOptions): Runner {
-  if (typeof name !== 'string') return new Runner(name.name, () => Promise.resolve(name))
-  const key = `${name} ${options.threads ?? ''} ${options.maximumMemory ?? ''}`
+  const given = typeof name !== 'string'
+  const key = given ? name : `${name} ${options.threads ?? ''} ${options.maximumMemory ?? ''}`
   let runner = runners.get(key)
   if (runner === undefined) {
-    runner = new Runner(name, () => makeDevice(name, options))
+    runner = given
+      ? new Runner(name.name, () => Promise.resolve(name))
+      : new Runner(name, () => makeDevice(name, options))
     runners.set(key, runner)
   }
   return runner
@@ -36,17 +39,20 @@ export async function setDevice(
   name: string | Device,
   options: DeviceOptions = {},
 ): Promise<Device> {
+  flushReads()
   current.runner = runnerOf(name, options)
   return current.runner.started
 }
 
 /** What `fn` submits before it returns goes to that device. Tensors on another one cannot be used there. */
 export function withDevice<T>(name: string | Device, fn: () => T): T {
+  flushReads()
   const before = current.runner
   current.runner = runnerOf(name, {})
   try {
     return fn()
   } finally {
+    flushReads()
     current.runner = before
   }
 }

@@ -5,6 +5,7 @@ import { sameShape, showShape } from '../base/shape.js'
 import { detach, type Node } from '../graph/node.js'
 import { context } from './context.js'
 import { type HostData, tensor } from './create.js'
+import { showCell } from './show.js'
 import { assign, ownValue, resetGradient } from './submit.js'
 import { Tensor } from './tensor.js'
 import { Cell } from './value.js'
@@ -75,6 +76,10 @@ export class Parameter extends Tensor {
   }
 
   override dropDefinition(): void {}
+
+  override toString(): string {
+    return showCell(this.cell)
+  }
 
   /**
    * Replaces the value; graphs that read the old one are stale from now on. On role `state` it is pending until the

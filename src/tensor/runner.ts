@@ -10,6 +10,7 @@ import type { Argument, Device, Executable, Report } from '../compiler/program.j
 import { reportingNodes } from '../graph/interpret.js'
 import type { Graph, InputNode } from '../graph/node.js'
 import { expandComposites } from '../graph/simplify.js'
+import { debug } from './debug.js'
 
 const MOST_PROGRAMS = 64
 
@@ -109,6 +110,7 @@ export class Runner {
     if (device.accepts === 'program') {
       if (this.#compile === undefined) return fail('the compiler has not been loaded')
       const program = this.#compile(graph, device.machine)
+      debug(graph, program)
       const executable = device.load(program)
       return {
         executable,
@@ -117,6 +119,7 @@ export class Runner {
         runs: 0,
       }
     }
+    debug(graph)
     const args = argumentsOf(graph, inputs)
     const executable = device.load({ graph, inputs, arguments: args })
     return { executable, arguments: args, report: (code) => reportOf(graph, code), runs: 0 }

@@ -1,7 +1,8 @@
 // What console.log(tensor) prints: shape, dtype, device, and the values if evaluated, else `lazy`.
-import type { TypedArray } from '../base/dtype.js'
+import { itemSize, type TypedArray, typedView } from '../base/dtype.js'
 import { type Shape, showShape } from '../base/shape.js'
 import type { Tensor } from './tensor.js'
+import type { Cell, Value } from './value.js'
 
 const EDGE = 3 // values shown at each end of a long dimension, as PyTorch does
 
@@ -24,12 +25,28 @@ function values(data: TypedArray, shape: Shape, bool: boolean, offset = 0): stri
   return `[${parts.join(', ')}]`
 }
 
+/** The data where it can be seen without waiting. */
+function visible({ host, held, ready, dtype }: Value): TypedArray | undefined {
+  if (host !== undefined) return host
+  if (held === undefined || ready !== undefined) return undefined
+  const { buffer, byteOffset, byteLength } = held.device.peek(held.storage)
+  return typedView(dtype, buffer, byteOffset, Math.floor(byteLength / itemSize[dtype]))
+}
+
 export function show(t: Tensor): string {
-  const held = t.value?.held
-  const device = held === undefined ? '' : `, ${held.device.name}`
+  const { value } = t
+  const device = value?.held === undefined ? '' : `, ${value.held.device.name}`
   const head = `Tensor ${showShape(t.shape)} ${t.dtype}${device}`
-  const host = t.value?.host
-  if (host !== undefined) return `${head} ${values(host, t.shape, t.dtype === 'bool')}`
-  if (held === undefined || t.value?.ready !== undefined) return `${head} lazy`
-  return `${head} evaluated`
+  if (value?.disposed) return `${head} disposed`
+  const data = value === undefined ? undefined : visible(value)
+  return data === undefined
+    ? `${head} lazy`
+    : `${head} ${values(data, t.shape, t.dtype === 'bool')}`
+}
+
+/** A parameter's data may be in the hands of a queued step: only what the host still has is shown. */
+export function showCell({ shape, dtype, name, value }: Cell): string {
+  const where =
+    value.host === undefined ? ', on the device' : ` ${values(value.host, shape, false)}`
+  return `Parameter ${name === '' ? '' : `${name} `}${showShape(shape)} ${dtype}${where}`
 }

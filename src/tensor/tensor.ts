@@ -354,7 +354,7 @@ export class Tensor {
     return show(this)
   }
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return show(this)
+    return this.toString()
   }
 }
 
