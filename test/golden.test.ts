@@ -203,6 +203,8 @@ const onDevice = (name: string, threads: number): Runner => ({
 const runners: readonly Runner[] = [
   { name: 'the interpreter', read: interpreted },
   onDevice('reference', 1),
+  onDevice('cpu', 1),
+  onDevice('cpu', 2),
 ]
 
 afterAll(closeDevices)

@@ -50,7 +50,7 @@ function lossOf(p: Parameter, k: number) {
     .sum()
 }
 
-for (const device of ['reference'])
+for (const device of ['reference', 'cpu'])
   describe.skipIf(!golden)(`optimizers on ${device}`, () => {
     beforeAll(() => setDevice(device).then(() => undefined))
     afterAll(closeDevices)
