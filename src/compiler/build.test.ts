@@ -10,18 +10,18 @@ const values = new Map<Variable, number>([
   [y, -7],
   [z, 11],
 ])
-const valueOf = (a: Affine) => b.evaluateAffine(a, (v) => values.get(v) ?? Number.NaN)
+const valueAt = (a: Affine) => b.evaluateAffine(a, (v) => values.get(v) ?? Number.NaN)
 
 describe('affine', () => {
   const p = b.sumAffine(b.ofVariable(z, 2), b.ofVariable(x, -1, 4))
   const q = b.addAffine(b.ofVariable(y, 5, -2), b.ofVariable(x))
 
   test('sums, scales and shifts are those of the values', () => {
-    expect(valueOf(p)).toBe(23)
-    expect(valueOf(q)).toBe(-34)
-    expect(valueOf(b.addAffine(p, q, -3))).toBe(23 + 3 * 34)
-    expect(valueOf(b.scaleAffine(p, -2))).toBe(-46)
-    expect(valueOf(b.shiftAffine(q, 9))).toBe(-25)
+    expect(valueAt(p)).toBe(23)
+    expect(valueAt(q)).toBe(-34)
+    expect(valueAt(b.addAffine(p, q, -3))).toBe(23 + 3 * 34)
+    expect(valueAt(b.scaleAffine(p, -2))).toBe(-46)
+    expect(valueAt(b.shiftAffine(q, 9))).toBe(-25)
   })
 
   test('terms ascend and none is zero', () => {
@@ -37,7 +37,7 @@ describe('affine', () => {
 
   test('substitution', () => {
     const replaced = b.substitute(p, z, b.addAffine(b.ofVariable(x, 4), b.ofVariable(y)))
-    expect(valueOf(replaced)).toBe(2 * (4 * 3 - 7) - 3 + 4)
+    expect(valueAt(replaced)).toBe(2 * (4 * 3 - 7) - 3 + 4)
     expect(b.substitute(p, y, q)).toBe(p)
   })
 })

@@ -102,6 +102,8 @@ export interface FuseInput {
 
 const EXPENSIVE = new Set(['exp', 'log', 'sin', 'cos', 'tanh', 'sigmoid', 'erf', 'pow'])
 const KEEP_COST = 3.5
+/** How many of the last groups are looked at for a shared input. */
+const RECENT = 8
 /** An expression above so many operations is cut: what follows it walks expressions by recursion. */
 const MOST_COST = 1000
 
@@ -571,13 +573,10 @@ class Grouping {
     const shape = isReduce ? node.args[0].shape : node.shape
     const reduced = isReduce ? node.axes : []
     const commit = this.updateValues.has(node)
-    if (sizeOf(shape) > 0)
-      for (let k = this.groups.length - 1; k >= 0; k--) {
-        const group = this.groups[k]
-        if (group.kind === 'rows' && group.commit === commit && this.join(group, node)) return
-      }
     const domain = createDomain(shape, reduced)
     const accesses = this.rowAccesses(node, domain)
+    for (const group of this.candidates(accesses))
+      if (group.kind === 'rows' && group.commit === commit && this.join(group, node)) return
     const group: RowGroup = {
       kind: 'rows',
       id: this.groups.length,
@@ -590,6 +589,17 @@ class Grouping {
     }
     for (const access of accesses) this.link(group, access.node)
     this.add(group, [node])
+  }
+
+  /** Groups worth trying to join: those whose results are read, newest first, then the newest of all. */
+  private candidates(accesses: readonly { readonly node: Node }[]): Group[] {
+    const producers = new Set<Group>()
+    for (const { node } of accesses) {
+      const group = this.needOf(node)
+      if (group) producers.add(group)
+    }
+    const recent = this.groups.slice(-RECENT).filter((group) => !producers.has(group))
+    return [...[...producers].sort((a, b) => b.id - a.id), ...recent.reverse()]
   }
 
   private rowAccesses(node: Node, domain: Domain) {

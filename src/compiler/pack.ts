@@ -13,7 +13,7 @@ import {
   view,
   withArgs,
 } from '../graph/node.js'
-import { Unfoldable } from './access.js'
+import { baseOf, Unfoldable } from './access.js'
 import { coefficientOf } from './build.js'
 import type { Prepared } from './compile.js'
 import { type ContractDomain, contractDomain, type Operand } from './contraction.js'
@@ -48,8 +48,9 @@ export function packOperands({ graph, forced }: Prepared, machine: Machine): Pre
       ? view({ type: 'pad', low: plan.low, high: plan.high, value: 0 }, node)
       : node
     const moved = permute(wide, plan.axes)
-    // What is no view by now is a node in memory in its own order already.
-    if (moved.kind === 'view') copies.add(moved)
+    // Where the base is no view, it is a node in memory in its own order already.
+    const base = baseOf(moved)
+    if (base.kind === 'view') copies.add(base)
     known.set(key, moved)
     return moved
   }
