@@ -360,6 +360,35 @@ export function gathering(bad: boolean): Case {
   }
 }
 
+/** Offsets further apart than one pointer reaches, and a constant offset below the buffer. */
+function far(): Case {
+  const length = 600_000
+  const names = b.createNames()
+  const i = names.variable('i')
+  const c = names.variable('c')
+  const at = (offset: number) => b.addAffine(b.ofVariable(i, 4, offset), b.ofVariable(c))
+  const sum = [300_000, 599_900, 4].reduce(
+    (total, offset) => b.call('add', total, b.load('float32', 0, at(offset))),
+    b.load('float32', 0, at(0)),
+  )
+  const behind = b.load('float32', 0, b.constant(-5), { dynamic: b.index(b.ofVariable(i, 1, 7)) })
+  const across = b.load('float32', 0, b.ofVariable(i), { lanes: 4, stride: 150_000 })
+  const kernel: Kernel = {
+    name: 'far',
+    buffers: [buffer('x', 'float32', 'read'), buffer('out', 'float32', 'write')],
+    parallel: { variable: i, extent: 16 },
+    body: [
+      b.loop(c, 0, 4, [b.store(1, at(0), b.call('sub', sum, behind))]),
+      b.store(1, b.ofVariable(i, 1, 64), b.across('add', across)),
+    ],
+  }
+  return {
+    name: 'offsets far apart',
+    program: programOf(kernel, [argument('in', 'float32', length), argument('out', 'float32', 80)]),
+    args: [bytesOf(noise(length)), new Uint8Array(320)],
+  }
+}
+
 /** 40 regions that each add 1 to a row after reading its neighbour: wrong without barriers. */
 export function chain(regions: number, rows: number): Case {
   const names = b.createNames()
@@ -409,6 +438,7 @@ export const cases: readonly Case[] = [
   reduction(9, 23),
   strided(),
   clipped(),
+  far(),
   gathering(false),
   gathering(true),
   chain(40, 333),

@@ -190,3 +190,8 @@ function tailStart(length: number, size: number, block: Parameters<typeof b.ofVa
   // (last − block)·size + start is start in the last block and at least `size` in all others.
   return b.addAffine(b.constant(last * size + start), b.ofVariable(block, size), -1)
 }
+
+/** The first argument whose bytes differ, or −1: quicker than comparing arrays element by element. */
+export function firstDifference(got: readonly Uint8Array[], want: readonly Uint8Array[]): number {
+  return want.findIndex((bytes, i) => Buffer.compare(bytes, got[i]) !== 0)
+}

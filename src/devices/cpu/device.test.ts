@@ -4,7 +4,14 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { afterAll, describe, expect, test } from 'vitest'
 import { cases, chain } from '../../../test/machine-cases.js'
-import { argument, buffer, type Case, matmulCase, programOf } from '../../../test/programs.js'
+import {
+  argument,
+  buffer,
+  type Case,
+  firstDifference,
+  matmulCase,
+  programOf,
+} from '../../../test/programs.js'
 import * as b from '../../compiler/build.js'
 import { runJs } from '../../targets/js.js'
 import { createNull } from '../null.js'
@@ -61,10 +68,9 @@ describe.each([
       const executable = device.load(program)
       const report = await executable.run(storages)
       expect({ code: report.code, value: report.value }, name).toEqual(status)
-      for (const [i, storage] of storages.entries()) {
-        expect(await device.read(storage), name).toEqual(expected[i])
-        device.free(storage)
-      }
+      const got = await Promise.all(storages.map((storage) => device.read(storage)))
+      expect(firstDifference(got, expected), name).toBe(-1)
+      for (const storage of storages) device.free(storage)
       executable.dispose()
     }
   })
