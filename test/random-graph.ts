@@ -261,23 +261,28 @@ export function randomGraph(seed: number, options: RandomOptions = {}): RandomGr
       )
     },
   ]
+  // Of inputs only: rounding elsewhere must not decide which way a comparison or a tie goes.
+  const given = (): Node => pick(inputs)
   if (!options.smooth)
     makers.push(
       () => detach(some()),
       () => {
-        const x = some()
-        const y = partner(x)
-        return map('where', map(pick(['lt', 'le', 'ne', 'eq']), x, y), x, constantOf(x))
+        const x = given()
+        const y = pick([constantOf(x), map('neg', x), map('round', x)])
+        const flag = map(pick(['lt', 'le', 'ne', 'eq']), x, y)
+        return map('where', pick([flag, map('not', flag)]), partner(x), x)
       },
       () => {
-        const x = ranked(1)
-        return map('toFloat32', reduce('argmax', [below(x.shape.length)], x))
+        const x = given()
+        const axes = x.shape.map((_, i) => i).filter(() => next() < 0.7)
+        return axes.length > 0 ? map('toFloat32', reduce('argmax', axes, x)) : x
       },
       () => {
-        const x = some()
-        return map('toFloat32', map('not', map('lt', x, partner(x))))
+        const x = given()
+        return map('toFloat32', map('lt', x, constant(0.3, 'float32', x.shape)))
       },
-      () => map('round', some()),
+      () => map(pick(['round', 'floor', 'ceil', 'sign']), given()),
+      () => map('toFloat32', map('toInt32', given())),
     )
   const most = options.nodes ?? 30
   while (pool.length < most + inputs.length) {
