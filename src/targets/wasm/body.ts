@@ -3,18 +3,13 @@
 import { invariant } from '../../base/errors.js'
 import { constantBound } from '../../compiler/build.js'
 import type { Bound, Inside, Kernel, Statement, Variable } from '../../compiler/kernel.js'
+import { printStore } from './accesses.js'
 import { type Pointer, planAddresses, type Scope } from './addresses.js'
 import { control } from './control.js'
 import { atomic, FunctionBuilder, I32, op, type ValueType } from './encode.js'
-import {
-  type Printing,
-  print,
-  printAffine,
-  printExtreme,
-  printQuotient,
-  printStore,
-  wasmLocal,
-} from './expressions.js'
+import { print } from './expressions.js'
+import { printExtreme } from './functions.js'
+import { type Printing, printAffine, printQuotient, wasmLocal } from './printing.js'
 
 export interface BodyOptions {
   readonly shared: boolean
