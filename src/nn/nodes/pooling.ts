@@ -79,23 +79,19 @@ function gathered(perTap: Node, x: Node, w: Windows): Node {
       w.stride[d],
     ),
   )
-  let stride = 1
-  const tapTerms: [number, number][] = []
-  for (let d = rank - 1; d >= 0; d--) {
-    tapTerms.push([axes + d, stride])
-    stride *= w.kernel[d]
-  }
   const spec = makeContract({
     extents: [...x.shape, ...w.kernel],
     rank: axes,
     a: [
       ...Array.from({ length: lead }, (_, i) => plain(i)),
       ...back,
-      ...(same ? [] : [affine(tapTerms, 0)]),
+      ...(same ? [] : w.kernel.map((_, d) => plain(axes + d))),
     ],
     b: [],
   })
-  return contract(spec, perTap, constant(1))
+  // The taps stay axes of their own, so that the contraction has a gradient itself.
+  const split = same ? perTap : reshape(perTap, [...perTap.shape.slice(0, -1), ...w.kernel])
+  return contract(spec, split, constant(1))
 }
 
 function spread(perWindow: Node, w: Windows): Node {
