@@ -63,9 +63,9 @@ const known = Object.entries(models)
 const machineOptions = (command: Command) =>
   command
     .addOption(
-      new Option('--device <name>', 'where it runs: cpu, or reference (exact and slow)').default(
-        'cpu',
-      ),
+      new Option('--device <name>', 'where it runs; reference is exact and slow')
+        .choices(['cpu', 'reference'])
+        .default('cpu'),
     )
     .addOption(
       new Option('--threads <n>', 'threads of the cpu device (default: one a core)').argParser(
