@@ -1,7 +1,7 @@
 // What the functions check of their arguments, and say when it is wrong: where, rule, both values, fix.
 import { fail } from '../../base/errors.js'
 import { showShape } from '../../base/shape.js'
-import type { Node } from '../../graph/node.js'
+import { building, type Node } from '../../graph/node.js'
 import type { Tensor } from '../../tensor/tensor.js'
 
 /** The node of a float tensor. */
@@ -38,3 +38,14 @@ export function perDimension(
 
 /** `5×5` */
 export const by = (sizes: readonly number[]): string => sizes.join('×')
+
+/** Labels what is built outside of modules with the function's name, for errors and for the list of kernels. */
+export function named<T>(name: string, build: () => T): T {
+  if (building.label !== '') return build()
+  building.label = name
+  try {
+    return build()
+  } finally {
+    building.label = ''
+  }
+}

@@ -28,7 +28,7 @@ import {
   sum,
   where,
 } from '../nodes/math.js'
-import { floatNode } from './checks.js'
+import { floatNode, named } from './checks.js'
 
 export type Reduction = 'mean' | 'sum' | 'none'
 
@@ -130,38 +130,31 @@ export function crossEntropy(
     fail(`${name}: labelSmoothing is ${labelSmoothing}, but must be between 0 and 1`)
   const x = floatNode(input, name)
   const axis = classAxis(name, input)
-  const from = [input, target, options.weight] as const
-  if (target.dtype === 'float32' && sameShape(target.shape, input.shape)) {
+  const soft = target.dtype === 'float32' && sameShape(target.shape, input.shape)
+  const build = (): Node => {
+    if (!soft) {
+      const classes = classTarget(name, input, target, axis, options)
+      const rows = crossEntropyRows(x, classes, axis, labelSmoothing)
+      return reducedRows(rows, classes, axis, reduction)
+    }
     const weight = classWeight(name, options.weight, x.shape[axis])
     const rows = softCrossEntropyRows(x, target.node, axis, weight, labelSmoothing)
-    return fromNode(
-      reduced(
-        reshape(
-          rows,
-          x.shape.filter((_, i) => i !== axis),
-        ),
-        reduction,
-      ),
-      ...from,
-    )
+    const shape = x.shape.filter((_, i) => i !== axis)
+    return reduced(reshape(rows, shape), reduction)
   }
-  const classes = classTarget(name, input, target, axis, options)
-  const rows = crossEntropyRows(x, classes, axis, labelSmoothing)
-  return fromNode(reducedRows(rows, classes, axis, reduction), ...from)
+  return fromNode(named(name, build), input, target, options.weight)
 }
 
 /** −input[label] of log-probabilities [N, C] or [N, C, d1, …], as logSoftmax gives them. */
 export function nllLoss(input: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   const x = floatNode(input, 'nllLoss')
   const axis = classAxis('nllLoss', input)
-  const classes = classTarget('nllLoss', input, target, axis, options)
-  const rows = nllRows(x, classes, axis)
-  return fromNode(
-    reducedRows(rows, classes, axis, options.reduction ?? 'mean'),
-    input,
-    target,
-    options.weight,
-  )
+  const node = named('nllLoss', () => {
+    const classes = classTarget('nllLoss', input, target, axis, options)
+    const rows = nllRows(x, classes, axis)
+    return reducedRows(rows, classes, axis, options.reduction ?? 'mean')
+  })
+  return fromNode(node, input, target, options.weight)
 }
 
 /** A loss of each pair of elements, reduced. */
@@ -178,7 +171,11 @@ function pairwise(
     fail(
       `${name}: the input has shape ${showShape(x.shape)}, the target ${showShape(y.shape)}; they must be equal: use reshape or unsqueeze`,
     )
-  return fromNode(reduced(build(x, y), reduction), input, target)
+  return fromNode(
+    named(name, () => reduced(build(x, y), reduction)),
+    input,
+    target,
+  )
 }
 
 /** (input − target)² */
