@@ -39,7 +39,7 @@ function compileModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
     return new WebAssembly.Module(bytes)
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
-    if (!/Content.Security.Policy|unsafe-eval/i.test(text)) throw error
+    if (!/Content.Security.Policy|unsafe-eval|\bCSP\b/i.test(text)) throw error
     throw new BurnishError(
       `cpu: this page forbids WebAssembly: add 'wasm-unsafe-eval' to script-src of its Content-Security-Policy`,
     )

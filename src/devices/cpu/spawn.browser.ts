@@ -4,7 +4,9 @@ import type { Spawn } from './messages.js'
 export const spawn: Spawn = (events) => {
   const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
   worker.addEventListener('message', (event) => events.message(event.data))
-  worker.addEventListener('error', (event) => events.death(event.message))
+  worker.addEventListener('error', (event) =>
+    events.death(event.message || 'a worker could not start'),
+  )
   return {
     post: (message) => worker.postMessage(message),
     ref: () => {},
