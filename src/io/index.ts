@@ -1,6 +1,7 @@
 // burnish/io: bytes ↔ named tensors.
 export { type Json, parseJson } from './json.js'
 export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js'
+export { decodeState, encodeState } from './state.js'
 export {
   decode,
   encode,

@@ -1,8 +1,7 @@
 // A finished run on disk: model.safetensors and training.json, each written beside its place and renamed, so
 // that a file under its name is always whole. Node only. Checkpoints to resume from are not this.
 import { fail } from '../base/errors.js'
-import { writeSafetensors } from '../io/safetensors.js'
-import { encode } from '../io/values.js'
+import { encodeState } from '../io/state.js'
 import type { Module } from '../nn/module.js'
 
 const MODEL = 'model.safetensors'
@@ -21,13 +20,7 @@ export async function prepareRun(folder: string): Promise<void> {
 
 /** The model's state under its PyTorch names, and `training` as JSON. */
 export async function saveRun(folder: string, model: Module, training: object): Promise<void> {
-  const tensors = new Map<string, ReturnType<typeof encode>>()
-  for (const [name, parameter] of Object.entries(model.stateDict())) {
-    const { dtype, shape, fileDtype } = parameter
-    const host = { dtype, shape, data: await parameter.data() }
-    tensors.set(name, fileDtype === 'I64' ? encode(host, 'I64') : encode(host))
-  }
-  await writeWhole(folder, MODEL, writeSafetensors(tensors))
+  await writeWhole(folder, MODEL, await encodeState(model.stateDict()))
   await writeWhole(folder, TRAINING, `${JSON.stringify(training, null, 2)}\n`)
 }
 
