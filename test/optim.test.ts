@@ -2,9 +2,11 @@
 // ours round parameters and state to float32 after each step.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import * as optim from '../src/optim/index.js'
+import { compile } from '../src/tensor/compile.js'
 import { tensor } from '../src/tensor/create.js'
 import { closeDevices, setDevice } from '../src/tensor/devices.js'
 import { Parameter } from '../src/tensor/parameter.js'
+import type { Tensor } from '../src/tensor/tensor.js'
 import { difference, goldenJson, uniform } from './support.js'
 
 interface Golden {
@@ -83,6 +85,34 @@ for (const device of ['reference', 'cpu'])
       expect(moved).toBeCloseTo(0.5, 4)
       expect(await norm.item()).toBeGreaterThan(0.5)
     })
+
+    it.each(['SGD', 'Adam', 'NAdam'] as const)(
+      '%s with a schedule: the compiled loop gives the bits of the imperative one',
+      async (name) => {
+        const run = async (compiled: boolean) => {
+          const p = parameterOf()
+          const settings = { lr: 0.1, weightDecay: 0.01 }
+          const optimizer = new kinds[name]([p], settings)
+          const schedule = new optim.StepLR(optimizer, 2, { gamma: 0.5 })
+          const body = (target: Tensor) => {
+            optimizer.zeroGrad()
+            const loss = p.sub(target).square().sum()
+            loss.backward()
+            void optimizer.step()
+            return { loss }
+          }
+          const step = compiled ? compile(body) : async (target: Tensor) => body(target)
+          const seen: number[] = []
+          for (let k = 0; k < 6; k++) {
+            const { loss } = await step(made(`opt/t${k % 5}`))
+            seen.push(await loss.item(), ...(await p.data()))
+            schedule.step()
+          }
+          return seen
+        }
+        expect(await run(true)).toEqual(await run(false))
+      },
+    )
 
     it('a learning rate changed between steps counts', async () => {
       const p = parameterOf()
