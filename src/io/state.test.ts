@@ -1,13 +1,19 @@
 // A model's state to bytes and back: shared parameters, counters, and a file PyTorch's weights came in.
-import { expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { difference, goldenBytes, goldenJson } from '../../test/support.js'
 import { mnist } from '../data/index.js'
 import { LeNet } from '../models/lenet.js'
 import * as nn from '../nn/index.js'
 import { tensor } from '../tensor/create.js'
+import { closeDevices, setDevice } from '../tensor/devices.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { readSafetensors } from './safetensors.js'
 import { decodeState, encodeState } from './state.js'
+
+beforeAll(async () => {
+  await setDevice('reference')
+})
+afterAll(closeDevices)
 
 class Tied extends nn.Module {
   embed = new nn.Embedding(3, 2)

@@ -1,11 +1,17 @@
 // Modules: names, state, modes, hooks, and the errors that look back through a model.
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { context } from '../tensor/context.js'
 import { zeros } from '../tensor/create.js'
+import { closeDevices, setDevice } from '../tensor/devices.js'
 import { Parameter } from '../tensor/parameter.js'
 import { manualSeed } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import * as nn from './index.js'
+
+beforeAll(async () => {
+  await setDevice('reference')
+})
+afterAll(closeDevices)
 
 class Block extends nn.Module {
   conv1 = new nn.Conv2d(4, 4, 3, { padding: 1, bias: false })
