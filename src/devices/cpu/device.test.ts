@@ -149,6 +149,18 @@ test('exhausted memory names the largest owners and the remedy', async () => {
   expect(() => device.peek(kept)).toThrow('internal:')
 })
 
+test('a closed device rejects what is queued and what comes later', async () => {
+  const device = cpu({ threads: 2 })
+  const { program, args } = chain(40, 1000)
+  const storages = place(device, args)
+  const executable = device.load(program)
+  const queued = [executable.run(storages), device.read(storages[1])]
+  const settled = Promise.allSettled(queued)
+  await device.close()
+  expect((await settled).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+  await expect(executable.run(storages)).rejects.toThrow('cpu: the device was closed')
+})
+
 test('bad options', () => {
   expect(() => createCpu({ threads: 0 })).toThrow('cpu: threads is 0')
 })

@@ -3,7 +3,7 @@
 //
 // Each run has a block of its own: control words, table of arguments, times. A thread may still be leaving the last
 // barrier when main hears that the run is done, so a block is freed when the next run is done, not before.
-import { invariant } from '../../base/errors.js'
+import { BurnishError, invariant } from '../../base/errors.js'
 import type { Program, RunReport } from '../../compiler/program.js'
 import { control, controlBytes, stepWord } from '../../targets/wasm/control.js'
 import { scratchStride } from '../../targets/wasm/driver.js'
@@ -67,6 +67,7 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
   let asked = 0
   let finished = 0
   let lingering: number | undefined
+  let closed = false
   const arena = { address: 0, bytes: 0 }
   const scratch = { address: 0, bytes: 0 }
 
@@ -113,6 +114,12 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
   }
 
   const pump = () => {
+    if (closed) {
+      const error = new BurnishError('cpu: the device was closed')
+      for (const { job } of posted.splice(0)) job.reject(error)
+      for (const job of waiting.splice(0)) job.reject(error)
+      return
+    }
     while (waiting.length > 0 && posted.length < MOST_POSTED) {
       const job = waiting[0]
       const busy = posted.length > 0
@@ -206,9 +213,8 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
       pool().hold(false)
     },
     close() {
-      const error = new Error('the cpu device was closed')
-      for (const { job } of posted.splice(0)) job.reject(error)
-      for (const job of waiting.splice(0)) job.reject(error)
+      closed = true
+      pump()
     },
   }
 }
