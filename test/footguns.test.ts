@@ -243,6 +243,31 @@ for (const device of DEVICES)
       })
     })
 
+    it('7. gradients can be replaced between backward and step, also accumulated ones', async () => {
+      const model = new Model()
+      model.zeroGrad()
+      for (let i = 0; i < 3; i++) lossOf(model.forward(batch(i))).backward()
+      const whole = await values(model.weight.grad as Tensor)
+      model.weight.grad = (model.weight.grad as Tensor).mul(0.5) // as clipping does
+      lossOf(model.forward(batch(3))).backward()
+      const [last] = grad(lossOf(model.forward(batch(3))), [model.weight])
+      const found = await values(model.weight.grad as Tensor)
+      ;(await values(last)).forEach((x, i) => {
+        expect(found[i]).toBeCloseTo(0.5 * whole[i] + x, 5)
+      })
+      await model.update()
+      model.zeroGrad()
+      // Gradients that are only read leave nothing behind.
+      for (let i = 0; i < 3; i++) {
+        model.zeroGrad()
+        lossOf(model.forward(batch(i))).backward()
+        await values(model.weight.grad as unknown as Tensor)
+      }
+      expect(context.losses.length).toBe(1)
+      model.zeroGrad()
+      expect(context.losses.length).toBe(0)
+    })
+
     it('8. two optimizers: each step takes its own parameters; a loss from before the other’s step is stale', async () => {
       const generator = new Parameter(tensor([0.5]))
       const critic = new Parameter(tensor([2]))

@@ -7,6 +7,7 @@ import { fail } from '../base/errors.js'
 import { sameShape, showShape } from '../base/shape.js'
 import { building, detach, input, type Node } from '../graph/node.js'
 import { context, type Trace } from './context.js'
+import { evaluateNow, flushReads, submitStates } from './evaluate.js'
 import { explainNonFinite } from './guard.js'
 import {
   type Captured,
@@ -17,14 +18,7 @@ import {
   submit,
   surface,
 } from './submission.js'
-import {
-  evaluateNow,
-  flushReads,
-  newAccumulator,
-  resetGradient,
-  submitGradients,
-  submitStates,
-} from './submit.js'
+import { newAccumulator, resetGradient, submitGradients } from './submit.js'
 import { fromNode, Tensor } from './tensor.js'
 import { type Cell, Placeholder, Value } from './value.js'
 
@@ -328,7 +322,7 @@ function fromValue(value: Value): Tensor {
 function leave(exits: readonly GradientExit[]): void {
   for (const { cell, accumulator } of exits) {
     if (accumulator === undefined) {
-      if (cell.gradient !== undefined) resetGradient(cell, undefined)
+      if (cell.gradient !== undefined) resetGradient(cell)
     } else {
       cell.accumulator = accumulator
       cell.gradient = fromNode(accumulator.current)

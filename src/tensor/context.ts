@@ -29,6 +29,9 @@ export interface Trace {
   stepped(guard: Node | undefined, guarded: Node | undefined): void
 }
 
+/** Results of forwards that are never read nor stepped on must not pile up. */
+const MOST_FORWARDS = 256
+
 export const context = {
   /** Set by manualSeed; `counter` is the number of draws so far. */
   generator: { seed: 0, counter: 0 },
@@ -64,7 +67,9 @@ export const context = {
   },
 
   forwarded(result: Tensor): void {
-    if (context.trace === undefined) context.forwards.push(result)
+    if (context.trace !== undefined) return
+    context.forwards.push(result)
+    if (context.forwards.length > MOST_FORWARDS) context.forwards.shift()
   },
 
   watch(read: () => unknown): void {

@@ -1,8 +1,8 @@
 // Which device submissions go to: `setDevice('reference')`, `withDevice`. Devices start at the first use.
 import type { Device } from '../compiler/program.js'
 import { device as makeDevice } from '../devices/registry.js'
+import { flushReads } from './evaluate.js'
 import { Runner } from './runner.js'
-import { flushReads } from './submit.js'
 
 export interface DeviceOptions {
   readonly threads?: number

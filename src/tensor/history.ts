@@ -4,7 +4,7 @@
 // that estimate passes the limit are the nodes counted, and the estimate set right.
 import { topological } from '../graph/node.js'
 import { context } from './context.js'
-import { evaluateNow } from './submit.js'
+import { evaluateNow } from './evaluate.js'
 import type { Tensor } from './tensor.js'
 import { reachesTrainable } from './value.js'
 

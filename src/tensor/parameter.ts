@@ -3,10 +3,11 @@ import type { TypedArray } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { sameShape, showShape } from '../base/shape.js'
 import { detach, type Node } from '../graph/node.js'
+import { assign, ownValue } from './assign.js'
 import { context } from './context.js'
 import { type HostData, tensor } from './create.js'
 import { showCell } from './show.js'
-import { assign, ownValue, resetGradient } from './submit.js'
+import { resetGradient } from './submit.js'
 import { Tensor } from './tensor.js'
 import { Cell } from './value.js'
 
@@ -65,7 +66,11 @@ export class Parameter extends Tensor {
   set grad(gradient: Tensor | undefined) {
     const { trace } = context
     if (trace !== undefined) trace.setGradient(this.cell, gradient)
-    else resetGradient(this.cell, gradient)
+    else if (gradient === undefined) resetGradient(this.cell)
+    else {
+      this.cell.gradient = gradient
+      context.gradients.add(this.cell)
+    }
   }
 
   override get node(): Node {
