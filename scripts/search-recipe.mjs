@@ -12,55 +12,40 @@ const { values: options } = parseArgs({
     'batch-size': { type: 'string', default: '64,128' },
     lr: { type: 'string', default: '0.03,0.06,0.1' },
     optimizer: { type: 'string', default: 'sgd' },
+    'weight-decay': { type: 'string', default: '0,0.0005' },
     seeds: { type: 'string', default: '0,1,2' },
   },
 })
 const list = (name) => options[name].split(',')
+const NAMES = ['optimizer', 'epochs', 'batch-size', 'lr', 'weight-decay']
+
+/** Every combination of the listed values. */
+const settings = NAMES.reduce(
+  (rows, name) => rows.flatMap((row) => list(name).map((value) => ({ ...row, [name]: value }))),
+  [{ threads: options.threads }],
+)
+
+function held(flags) {
+  const output = execFileSync(
+    process.execPath,
+    [
+      ...['dist/cli/main.js', 'train', 'lenet', '--data', 'mnist', '--hold-out', '5000', '--json'],
+      ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
+    ],
+    { encoding: 'utf8' },
+  )
+  const end = JSON.parse(output.trim().split('\n').at(-1))
+  return { seed: Number(flags.seed), accuracy: end.test_accuracy, seconds: end.seconds }
+}
+
 const results = []
-for (const optimizer of list('optimizer'))
-  for (const epochs of list('epochs'))
-    for (const batchSize of list('batch-size'))
-      for (const lr of list('lr')) {
-        const runs = list('seeds').map((seed) => {
-          const settings = {
-            optimizer,
-            epochs,
-            'batch-size': batchSize,
-            lr,
-            seed,
-            threads: options.threads,
-          }
-          const flags = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
-          const output = execFileSync(
-            process.execPath,
-            [
-              'dist/cli/main.js',
-              'train',
-              'lenet',
-              '--data',
-              'mnist',
-              '--hold-out',
-              '5000',
-              '--json',
-              ...flags,
-            ],
-            { encoding: 'utf8' },
-          )
-          const end = JSON.parse(output.trim().split('\n').at(-1))
-          return { accuracy: end.test_accuracy, seconds: end.seconds }
-        })
-        const mean = runs.reduce((sum, run) => sum + run.accuracy, 0) / runs.length
-        const row = {
-          optimizer,
-          epochs: Number(epochs),
-          batch_size: Number(batchSize),
-          lr: Number(lr),
-          mean_accuracy: mean,
-          runs,
-        }
-        results.push(row)
-        console.log(JSON.stringify(row))
-      }
+for (const setting of settings) {
+  const runs = list('seeds').map((seed) => held({ ...setting, seed }))
+  const mean = runs.reduce((sum, run) => sum + run.accuracy, 0) / runs.length
+  const row = { ...setting, mean_accuracy: mean, runs }
+  results.push(row)
+  console.log(JSON.stringify(row))
+}
 results.sort((a, b) => b.mean_accuracy - a.mean_accuracy)
 writeFileSync(
   'scripts/search-recipe.json',

@@ -108,6 +108,7 @@ machineOptions(
     .option('--lr <rate>', 'highest learning rate; it rises at first, then falls to 0', positive)
     .addOption(new Option('--optimizer <name>', 'how weights are updated').choices(optimizerNames))
     .option('--momentum <m>', 'of sgd', fraction)
+    .option('--weight-decay <w>', 'pulls weights towards 0', fraction)
     .option('--seed <n>', 'decides initial weights and the order of images', whole(0), 0)
     .option('--limit <n>', 'only the first n training and test images, for a quick look', whole(1))
     .option(

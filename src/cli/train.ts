@@ -28,6 +28,7 @@ export interface TrainOptions extends MachineOptions {
   readonly lr?: number
   readonly optimizer?: OptimizerName
   readonly momentum?: number
+  readonly weightDecay?: number
   readonly seed: number
   readonly limit?: number
   readonly holdOut?: number
@@ -164,8 +165,8 @@ async function run(
 
 /** The options that were given: the others leave the recipe as it is. */
 function definedOf(options: TrainOptions) {
-  const { epochs, batchSize, lr, optimizer, momentum } = options
-  const given = { epochs, batchSize, lr, optimizer, momentum }
+  const { epochs, batchSize, lr, optimizer, momentum, weightDecay } = options
+  const given = { epochs, batchSize, lr, optimizer, momentum, weightDecay }
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
 }
 
