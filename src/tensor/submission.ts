@@ -170,7 +170,7 @@ async function run({ device, runner, request, captured, bindings }: Run): Promis
     })
     for (const { node, value } of request.outputs) {
       const held = new Held(device, device.alloc(sizeOf(node.shape) * itemSize[node.dtype]))
-      value.hold(held)
+      value.expect(held)
       storages.push(use(held))
     }
     const report = await loaded.executable.run(storages)
@@ -235,6 +235,7 @@ function deliver(device: Device, outputs: readonly Output[]): void {
     if (held === undefined) continue // disposed of while it was computed
     const bytes = sizeOf(value.shape) * itemSize[value.dtype]
     if (deliver === 'storage' || (deliver === 'size' && bytes > MOST_BYTES_BY_VALUE)) {
+      value.hold(held)
       if (deliver === 'size') value.settle(bytes)
       continue
     }

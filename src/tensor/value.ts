@@ -64,6 +64,7 @@ export class Value {
   readonly dtype: DType
   host: TypedArray | undefined
   #held: Held | undefined
+  #registered = false
   ballast: ArrayBuffer | undefined
   /** Settles when the run that computes it is done; undefined: done. Rejects with the run's error. */
   ready: Promise<void> | undefined
@@ -82,9 +83,15 @@ export class Value {
     return this.#held
   }
 
+  /** Where a queued run writes it: until `hold` says that it stays, or `release`. */
+  expect(held: Held): void {
+    this.#held = held
+  }
+
   /** Device storage it owns: freed when the value is collected or disposed of. */
   hold(held: Held): void {
     this.#held = held
+    this.#registered = true
     owners.register(this, held, this)
   }
 
@@ -100,7 +107,8 @@ export class Value {
   /** Gives the device storage up, after the data came to the host or at disposal. */
   release(): void {
     if (this.#held === undefined) return
-    owners.unregister(this)
+    if (this.#registered) owners.unregister(this)
+    this.#registered = false
     this.#held.release()
     this.#held = undefined
     this.ballast = undefined
