@@ -275,6 +275,27 @@ test('convolution, bias and ReLU are one kernel', () => {
   expect(kernelsOf(agree({ outputs: [y], updates: [] }, bind))).toBe(1)
 })
 
+test('a padded convolution pads one image at a time in its own kernel', () => {
+  const { float, bind } = inputs()
+  const x = float(8, 3, 16, 16)
+  const w = float(4, 3, 3, 3)
+  const b = float(4)
+  const sizes = {
+    batch: 8,
+    groups: 1,
+    inChannels: 3,
+    outChannels: 4,
+    kernel: [3, 3],
+    stride: [1, 1],
+    padding: [1, 1],
+    dilation: [1, 1],
+    output: [16, 16],
+  }
+  const conv = g.contract(convSpec(sizes), x, w)
+  const y = g.map('relu', g.map('add', conv, g.broadcastTo(g.reshape(b, [4, 1, 1]), conv.shape)))
+  expect(kernelsOf(agree({ outputs: [y], updates: [] }, bind))).toBe(1)
+})
+
 test('transposed convolution', () => {
   const { float, bind } = inputs()
   const sizes = {

@@ -21,6 +21,7 @@ import {
 import { addAffine, coefficientOf, ofVariable, substitute } from './build.js'
 import { contractDomain } from './contraction.js'
 import type { Affine, Variable } from './kernel.js'
+import { isLocalCopy } from './local.js'
 
 export interface Domain {
   readonly space: Space
@@ -57,6 +58,8 @@ export interface ContractGroup extends GroupBase {
   readonly core: NodeOf<'contract'>
   /** From the contraction to the member, each the next one's operand: maps and reshapes. */
   readonly chain: readonly Node[]
+  /** Operands it copies into scratch itself, an item at a time (local.ts). */
+  readonly locals: ReadonlySet<Node>
 }
 export interface ScatterGroup extends GroupBase {
   readonly kind: 'scatter'
@@ -229,6 +232,8 @@ class Grouping {
   private readonly chained = new Set<Node>()
   private readonly parts = new Map<Node, Group[]>()
   private readonly updateValues = new Set<Node>()
+  /** Packed copies that their only contraction makes for itself. */
+  private readonly locals = new Set<Node>()
 
   constructor(input: FuseInput, order: readonly Node[], roots: Set<Node>) {
     this.input = input
@@ -384,6 +389,7 @@ class Grouping {
   private followContractions(): void {
     for (const node of this.order) {
       if (node.kind !== 'contract') continue
+      this.takeLocals(node)
       const chain = this.foldable(this.chainOf(node))
       const end = chain[chain.length - 1]
       this.cores.set(end, chain)
@@ -392,14 +398,27 @@ class Grouping {
       this.roots.add(end)
     }
     // What does not fold is found here, before any group relies on it.
-    for (const chain of this.cores.values()) contractDomain(chain, this.inMemory)
+    for (const chain of this.cores.values()) contractDomain(chain, this.inMemoryOrLocal)
   }
+
+  private takeLocals(core: NodeOf<'contract'>): void {
+    for (const operand of [0, 1] as const) {
+      const copy = core.args[operand]
+      if (!this.input.forced.has(copy) || this.placed.has(copy)) continue
+      if (!isLocalCopy(copy, core, operand, this.users.get(copy) ?? [])) continue
+      this.locals.add(copy)
+      this.roots.delete(copy)
+    }
+  }
+
+  private readonly inMemoryOrLocal = (base: Node): boolean =>
+    this.locals.has(base) || this.inMemory(base)
 
   /** The chain, or the contraction alone where a reshape in the chain does not fold. */
   private foldable(chain: readonly Node[]): readonly Node[] {
     if (!chain.some((node) => node.kind === 'view')) return chain
     try {
-      contractDomain(chain, this.inMemory)
+      contractDomain(chain, this.inMemoryOrLocal)
       return chain
     } catch (error) {
       if (error instanceof Unfoldable && chain.includes(error.operand)) return chain.slice(0, 1)
@@ -421,6 +440,7 @@ class Grouping {
       commit: this.updateValues.has(end),
       core,
       chain,
+      locals: new Set(core.args.filter((arg) => this.locals.has(arg))),
     }
     this.add(group, [end])
     const visit = (node: Node, seen: Set<Node>) => {

@@ -3,6 +3,7 @@
 //
 // After ../shared measurements of micro-kernels (docs/architecture.md, "contractions"): 2 splats × 4 vectors, or
 // 4 × 2, keep WebAssembly's 16 registers busy without spilling; loops over the sum are never unrolled.
+import { sizeOf } from '../base/shape.js'
 import type { Node } from '../graph/node.js'
 import { linear, rangeOf } from './access.js'
 import {
@@ -24,6 +25,7 @@ import { Builder, clip, NeedsScalar } from './builder.js'
 import { type ContractDomain, contractDomain, type Operand } from './contraction.js'
 import type { ContractGroup } from './fuse.js'
 import type { Affine, Bound, Expr, Inside, Local, Variable } from './kernel.js'
+import { copyItem } from './local.js'
 import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
 
 /** Accumulators that fit the registers beside the operands. */
@@ -58,7 +60,10 @@ interface TilePlan {
 }
 
 export function lowerContract(group: ContractGroup, context: LowerContext): Lowered {
-  const domain = contractDomain(group.chain, context.inMemory)
+  const domain = contractDomain(
+    group.chain,
+    (base) => group.locals.has(base) || context.inMemory(base),
+  )
   try {
     return build(group, context, domain, planTiles(group, context, domain, true))
   } catch (error) {
@@ -90,9 +95,20 @@ function planTiles(
   const inB = (axis: Axis) => coefficientOf(addressOf(b), axis.variable)
   const inEnd = (axis: Axis) => coefficientOf(linear(domain.endIndex, end.shape), axis.variable)
 
+  // The item whose copy is in scratch is a loop of its own.
+  const item = group.locals.size > 0 ? domain.outer[0] : undefined
   const width = vectors ? context.machine.lanes : 1
-  const lane = vectors ? chooseLane(outer, width, free, inA, inB, inEnd) : undefined
-  const others = outer.filter((axis) => axis !== lane && free(axis))
+  const lane = vectors
+    ? chooseLane(
+        outer.filter((axis) => axis.variable !== item),
+        width,
+        free,
+        inA,
+        inB,
+        inEnd,
+      )
+    : undefined
+  const others = outer.filter((axis) => axis !== lane && axis.variable !== item && free(axis))
   const onlyA = others.filter((axis) => inA(axis) !== 0 && inB(axis) === 0)
   const onlyB = others.filter((axis) => inB(axis) !== 0 && inA(axis) === 0)
   const largest = (list: readonly Axis[]) =>
@@ -358,6 +374,18 @@ class TileBuilder {
     else nest(0)
   }
 
+  bufferOf(base: Node): number | undefined {
+    if (!this.group.locals.has(base)) return this.operands.of(base)
+    return this.operands.scratch(base, sizeOf(base.shape.slice(1)))
+  }
+
+  /** The address in the item's own copy, for an operand that has one. */
+  private own(operand: Extract<Operand, { at: Affine }>): Affine {
+    if (!this.group.locals.has(operand.base)) return operand.at
+    const [item] = this.domain.outer
+    return substitute(operand.at, item, constant(0))
+  }
+
   private multiply(
     places: readonly Place[],
     accumulators: readonly Local[],
@@ -368,11 +396,11 @@ class TileBuilder {
     const loaded = new Map<string, Expr>()
     const fetch = (operand: Operand, name: string, place: Place): Expr => {
       if ('value' in operand) return num('f32', operand.value, width)
-      const address = at(operand.at, place)
+      const address = at(this.own(operand), place)
       const key = `${name}${affineKey(address)}`
       const known = loaded.get(key)
       if (known) return known
-      const buffer = this.operands.of(operand.base)
+      const buffer = this.bufferOf(operand.base)
       if (buffer === undefined)
         throw new Error('internal: an operand of a contraction is not in memory')
       const stride = b.lane ? coefficientOf(address, b.lane) : 1
@@ -433,7 +461,7 @@ function build(
   const t = new TileBuilder(group, context, domain, plan)
   const { b } = t
   const loops = [...plan.loops]
-  const split = chooseParallel(loops, plan, domain)
+  const split = group.locals.size > 0 ? byItem(loops, domain) : chooseParallel(loops, plan, domain)
   b.outermost(split.variable)
 
   // Lanes outside of rows: the operand that has the lanes is read once for all rows, from the first-level cache.
@@ -466,6 +494,11 @@ function build(
     const { variable, extent } = split.before[k]
     b.loop(variable, 0, extent, 1, () => nest(k + 1))
   }
+  const [item] = domain.outer
+  for (const copy of group.locals) {
+    const buffer = t.bufferOf(copy)
+    if (buffer !== undefined) copyItem(b, copy, ofVariable(item), buffer)
+  }
   nest(0)
   const products = group.core.spec.extents.reduce((product, n) => product * n, 1)
   const conditions = [...conditionsOf(domain.a), ...conditionsOf(domain.b)]
@@ -487,6 +520,16 @@ interface Split {
   readonly before: readonly Axis[]
   /** Where the tile's rows are what is split: runs the rows of one block. */
   readonly blocks?: (b: Builder, body: (rowAt: Affine, row: Segment) => void) => void
+}
+
+/** Threads share out the first axis: each item's copy is made once. */
+function byItem(loops: readonly Axis[], domain: ContractDomain): Split {
+  const [item] = domain.outer
+  return {
+    variable: item,
+    extent: domain.space.extents.get(item.id) ?? 1,
+    before: loops.filter((axis) => axis.variable !== item),
+  }
 }
 
 /** What the threads share out: an untiled output axis, or blocks of row tiles. */
