@@ -2,7 +2,7 @@
 // The module imports `env.memory` and `env.now` (milliseconds) and exports `run` (see driver.ts).
 import type { Program, Target } from '../../compiler/program.js'
 import { kernelParameters, printKernel } from './body.js'
-import { nowType, printBarrier, printRun } from './driver.js'
+import { nowType, printBarrier, printRun, SPINS } from './driver.js'
 import { I32, type ModuleParts, moduleBytes } from './encode.js'
 
 export interface WasmOptions {
@@ -53,6 +53,7 @@ export function emitWasm(program: Program, options: WasmOptions): WasmCode {
       memory: { shared: options.shared },
       types,
       functions,
+      globals: options.shared ? [SPINS] : [],
       exports: [{ name: 'run', index: run }],
     }),
   }

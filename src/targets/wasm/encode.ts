@@ -25,6 +25,8 @@ export const op = {
   localGet: 0x20,
   localSet: 0x21,
   localTee: 0x22,
+  globalGet: 0x23,
+  globalSet: 0x24,
   i32Load: 0x28,
   f32Load: 0x2a,
   i32Load8U: 0x2d,
@@ -309,6 +311,8 @@ export interface ModuleParts {
     readonly results: readonly ValueType[]
   }[]
   readonly functions: readonly { readonly type: number; readonly body: Uint8Array }[]
+  /** First values of the mutable i32 globals of each instance. */
+  readonly globals?: readonly number[]
   readonly exports: readonly { readonly name: string; readonly index: number }[]
 }
 
@@ -355,6 +359,15 @@ export function moduleBytes(parts: ModuleParts): Uint8Array<ArrayBuffer> {
   section(3, parts.functions.length, (out) => {
     for (const { type } of parts.functions) unsigned(out, type)
   })
+  const globals = parts.globals ?? []
+  if (globals.length > 0)
+    section(6, globals.length, (out) => {
+      for (const value of globals) {
+        out.push(I32, 1, op.i32Const)
+        signed(out, value)
+        out.push(op.end)
+      }
+    })
   section(7, parts.exports.length, (out) => {
     for (const { name, index } of parts.exports) {
       text(out, name)
