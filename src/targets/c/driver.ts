@@ -99,11 +99,15 @@ export function driverText(
       )
     })
     if (region.commit) lines.push('  }')
-    lines.push('  if (threads > 1 && meet(control, threads)) return 1;', `  STAMP(${r + 1})`)
+    lines.push(
+      '  if (threads > 1 ? meet(control, threads) : ABORTED) return 1;',
+      `  STAMP(${r + 1})`,
+    )
   })
   return `${support}
 ${barrier}
 #define SHARE(extent, plus) ((N)(extent) * (thread + (plus)) / threads)
+#define ABORTED (look(WORD(${control.abort})) != 0)
 #define STAMP(i) if (times) times[i] = now();
 /* 1 when aborted. Addresses are offsets from memory. */
 __attribute__((visibility("default")))

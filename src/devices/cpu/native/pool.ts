@@ -1,0 +1,68 @@
+// The native pool of a device, as its queue sees it: runs are submitted at once and end in order.
+import type { Address, Runtime } from './library.js'
+
+export interface NativeRun {
+  readonly run: number
+  /** The program's `burnish_run`. */
+  readonly entry: Address
+  readonly args: number
+  readonly arena: number
+  readonly scratch: number
+  readonly control: number
+}
+
+export interface NativePool {
+  run(job: NativeRun): void
+  /** Calls `act` when no thread is in the code of what was submitted so far and is done. */
+  leave(): void
+  close(): Promise<void>
+}
+
+/** Throws when the threads cannot be made. `memory` must be shared: it stays where it is when it grows. */
+export function createNativePool(
+  runtime: Runtime,
+  memory: WebAssembly.Memory,
+  threads: number,
+  events: { done(run: number, milliseconds: number): void },
+): NativePool {
+  const pool = runtime.open(runtime.address(new Uint8Array(memory.buffer)), threads)
+  if (Number(pool) === 0) throw new Error(`${threads} threads cannot be made`)
+  /** Submitted and not known to be done, oldest first. */
+  const posted: number[] = []
+  let finished = 0
+  let waiting: Promise<void> | undefined
+  let closed = false
+  // Threads must be out of the memory before the process takes it down.
+  const end = () => runtime.end(pool)
+  process.on('exit', end)
+
+  const wait = async (): Promise<void> => {
+    while (posted.length > 0 && !closed) {
+      const now = await runtime.wait(pool, finished)
+      while (finished !== now && !closed) {
+        finished = (finished + 1) >>> 0
+        const run = posted.shift()
+        if (run !== undefined) events.done(run, runtime.time(pool, finished))
+      }
+    }
+    waiting = undefined
+  }
+
+  return {
+    run(job) {
+      posted.push(job.run)
+      runtime.submit(pool, job.entry, job.args, job.arena, job.scratch, job.control)
+      waiting ??= wait()
+    },
+    leave() {
+      runtime.leave(pool, finished)
+    },
+    async close() {
+      closed = true
+      process.off('exit', end)
+      runtime.end(pool)
+      await waiting
+      runtime.free(pool)
+    },
+  }
+}

@@ -1,0 +1,98 @@
+// For tests: runs programs on the C tier, in a memory of its own; and says why it cannot where there is no compiler.
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Program } from '../src/compiler/program.js'
+import { type Native, openNative, openWorkshop } from '../src/devices/cpu/native/native.js'
+import { RESERVED } from '../src/targets/wasm/addresses.js'
+import { control, controlBytes } from '../src/targets/wasm/control.js'
+import { scratchStride } from '../src/targets/wasm/driver.js'
+import { requireAll } from './support.js'
+
+/** Uses a cache of its own from here on. */
+export function ownCache(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'burnish-test-'))
+  process.env.XDG_CACHE_HOME = folder
+  return join(folder, 'burnish')
+}
+
+/** Whether the C tier works here; prints why it does not, or throws with BURNISH_REQUIRE=all. */
+export async function hasNative(): Promise<boolean> {
+  try {
+    await openWorkshop()
+    return true
+  } catch (error) {
+    const reason = `the C tier is skipped: ${error instanceof Error ? error.message : error}`
+    if (requireAll) throw new Error(reason)
+    console.warn(reason)
+    return false
+  }
+}
+
+export interface Ran {
+  readonly code: number
+  readonly value: number
+  readonly milliseconds: number
+  /** Milliseconds of each region. */
+  readonly regions: readonly number[]
+}
+
+export interface Runner {
+  readonly native: Native
+  /** As `runJs`: reads and writes `args` in place; `rounds` runs one after the other, the last one's figures. */
+  run(program: Program, args: readonly Uint8Array[], rounds?: number): Promise<Ran>
+  close(): Promise<void>
+}
+
+export async function nativeRunner(threads: number, megabytes = 64): Promise<Runner> {
+  const pages = megabytes * 16
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+  let done: (milliseconds: number) => void = () => {}
+  const native = await openNative({ memory, threads, done: (_, ms) => done(ms) })
+  return {
+    native,
+    async run(program, args, rounds = 1) {
+      let end = RESERVED
+      const take = (bytes: number) => {
+        const at = end
+        end += Math.ceil(bytes / 64) * 64 + 64
+        return at
+      }
+      const block = take(controlBytes(threads))
+      const table = take(4 * args.length)
+      const times = take(8 * (program.regions.length + 1))
+      const arena = take(program.arenaBytes)
+      const scratch = take(scratchStride(program) * threads)
+      const places = args.map((bytes) => take(bytes.byteLength))
+      if (end > memory.buffer.byteLength) throw new Error(`${end} bytes are needed`)
+      const bytes = new Uint8Array(memory.buffer)
+      // Garbage where nothing was written must not pass for zeros.
+      bytes.fill(0x7f, arena, end)
+      new Int32Array(memory.buffer, table, args.length).set(places)
+      for (const [i, content] of args.entries()) bytes.set(content, places[i])
+      const loaded = await native.load(program)
+      let milliseconds = 0
+      for (let i = 0; i < rounds; i++) {
+        bytes.fill(0, block, block + controlBytes(threads))
+        new Int32Array(memory.buffer)[(block + control.profile) / 4] = times
+        milliseconds = await new Promise<number>((resolve) => {
+          done = resolve
+          const run = { run: 1, entry: loaded.entry, args: table, arena, scratch, control: block }
+          native.pool.run(run)
+        })
+      }
+      loaded.unload()
+      for (const [i, content] of args.entries())
+        content.set(bytes.subarray(places[i], places[i] + content.byteLength))
+      const words = new Int32Array(memory.buffer, block, controlBytes(threads) / 4)
+      const stamps = new Float64Array(memory.buffer, times, program.regions.length + 1)
+      return {
+        code: words[control.code / 4],
+        value: words[control.value / 4],
+        milliseconds,
+        regions: program.regions.map((_, i) => stamps[i + 1] - stamps[i]),
+      }
+    },
+    close: () => native.pool.close(),
+  }
+}
