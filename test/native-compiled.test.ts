@@ -1,0 +1,111 @@
+// Random graphs compiled for 16, 8 and 4 lanes through C, against the interpreter's float64; and the same bits for one
+// thread and two.
+import { afterAll, expect, test } from 'vitest'
+import { gradients } from '../src/autograd/grad.js'
+import { allocate, itemSize, type TypedArray, typedView } from '../src/base/dtype.js'
+import { sizeOf } from '../src/base/shape.js'
+import { compileGraph, inputsOf } from '../src/compiler/compile.js'
+import type { Machine, Program } from '../src/compiler/program.js'
+import { interpret } from '../src/graph/interpret.js'
+import { type Graph, type InputNode, map, reduce } from '../src/graph/node.js'
+import { printGraph } from '../src/graph/print.js'
+import { bytesOf, firstDifference } from './programs.js'
+import { randomGraph } from './random-graph.js'
+import { hasNative, nativeRunner, ownCache, type Runner } from './run-native.js'
+
+const SEEDS = 20
+const TOLERANCE = 2e-4 // float32 through some thirty operations of moderate values
+
+ownCache()
+const present = await hasNative()
+const runners: Runner[] = present ? [await nativeRunner(1), await nativeRunner(2)] : []
+afterAll(async () => {
+  for (const runner of runners) await runner.close()
+})
+
+const machines: readonly Machine[] = [
+  { lanes: 16, tile: { splats: 8, vectors: 2 } },
+  { lanes: 8, tile: { splats: 6, vectors: 2 } },
+  { lanes: 4, tile: { splats: 2, vectors: 4 } },
+].map((part) => ({
+  ...part,
+  name: `c${part.lanes}`,
+  fma: true,
+  firstLevelCache: 32 * 1024,
+  secondLevelCache: 1024 * 1024,
+}))
+
+/** Every step shared between the threads, however small. */
+function shared(program: Program): Program {
+  const regions = program.regions.map((region) => ({
+    ...region,
+    steps: region.steps.map((step) => ({ ...step, parallel: true })),
+  }))
+  return { ...program, regions }
+}
+
+async function check(
+  seed: number,
+  graph: Graph,
+  bind: (input: InputNode) => TypedArray,
+  machine: Machine,
+): Promise<void> {
+  const exact = interpret(graph, bind)
+  const inputs = inputsOf(graph)
+  const program = shared(compileGraph(graph, machine))
+  const filled = () =>
+    program.arguments.map(({ bytes }, i) => {
+      const out = new Uint8Array(bytes)
+      if (i < inputs.length) out.set(bytesOf(bind(inputs[i]) as Float32Array))
+      return out
+    })
+  const [one, two] = [filled(), filled()]
+  await runners[0].run(program, one)
+  await runners[1].run(program, two)
+  const fail = (text: string) => expect.fail(`seed ${seed}: ${text}\n${printGraph(graph)}`)
+  if (firstDifference(one, two) >= 0) fail('two threads give other bits than one')
+  const read = (i: number): TypedArray => {
+    const { dtype, shape } = program.arguments[i]
+    const out = allocate(dtype, sizeOf(shape))
+    out.set(typedView(dtype, one[i].buffer, 0, one[i].byteLength / itemSize[dtype]))
+    return out
+  }
+  const given = [
+    ...graph.outputs.map((_, k) => read(inputs.length + k)),
+    ...graph.updates.map(({ target }) => read(inputs.indexOf(target))),
+  ]
+  for (const [i, wanted] of [...exact.outputs, ...exact.updates].entries())
+    for (const [k, value] of wanted.entries())
+      if (!(Math.abs(value - given[i][k]) <= TOLERANCE * Math.max(1, Math.abs(value))))
+        fail(`root ${i}[${k}]: ${given[i][k]}, not ${value}`)
+}
+
+for (const machine of machines) {
+  test.skipIf(!present)(`values with ${machine.lanes} lanes`, async () => {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const { graph, bind } = randomGraph(seed, { smooth: true, updates: true })
+      await check(seed, graph, bind, machine)
+    }
+  })
+
+  test.skipIf(!present)(`gradients with ${machine.lanes} lanes`, async () => {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const random = randomGraph(seed, { smooth: true, nodes: 12 })
+      const of = map('tanh', random.graph.outputs[0])
+      const root = reduce(
+        'sum',
+        of.shape.map((_, i) => i),
+        of,
+      )
+      const found = gradients(root, random.inputs).filter((node) => node !== undefined)
+      await check(seed, { outputs: [root, ...found], updates: [] }, random.bind, machine)
+    }
+  })
+
+  test.skipIf(!present)(`comparisons and rounding with ${machine.lanes} lanes`, async () => {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const { graph, bind } = randomGraph(seed, { nodes: 15 })
+      await check(seed, graph, bind, machine)
+    }
+  })
+}
