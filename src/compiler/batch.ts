@@ -17,7 +17,6 @@ import {
   expand,
   type Graph,
   gather,
-  inPlaceOf,
   iota,
   map,
   type Node,
@@ -32,17 +31,21 @@ import {
   withArgs,
 } from '../graph/node.js'
 import type { Machine } from './program.js'
+import { type Layout, Relayout } from './relayout.js'
 
 /** Partial sums of a weight gradient: enough for threads, few enough to add up. */
 const MOST_PARTS = 8
 /** A weight gradient is split where each element sums at least so many products besides the batch. */
 const SPLIT_INNER = 16
 
-export function blockBatch(graph: Graph, machine: Machine): Graph {
+/** The graph in batch lanes, or undefined when they do not fit it. */
+export function blockBatch(graph: Graph, machine: Machine): Graph | undefined {
   const order = topological(rootsOf(graph))
   const block = machine.lanes * machine.tile.vectors
   const batch = batchOf(order, block, machine)
-  return batch === undefined ? graph : new Blocking(order, batch, block, machine.lanes).run(graph)
+  return batch === undefined
+    ? undefined
+    : new Relayout(new Blocking(batch, block, machine.lanes)).run(graph)
 }
 
 /** The batch of the graph's convolutions, when blocks of lanes fill it and an item fits the cache. */
@@ -64,107 +67,71 @@ function batchOf(order: readonly Node[], block: number, machine: Machine): numbe
 }
 
 /** The operand read at sums of two axes: a convolution's image. */
-function windowedOperand(spec: Contract): 'a' | 'b' | undefined {
+export function windowedOperand(spec: Contract): 'a' | 'b' | undefined {
   if (spec.a.some((index) => index.terms.length > 1)) return 'a'
   if (spec.b.some((index) => index.terms.length > 1)) return 'b'
   return undefined
 }
 
-function isAxis(index: Index | undefined, axis: number): boolean {
+export function isAxis(index: Index | undefined, axis: number): boolean {
   return index !== undefined && isPlain(index) && index.terms[0][0] === axis
 }
 
-function mentions(index: Index, axis: number): boolean {
+export function mentions(index: Index, axis: number): boolean {
   return index.terms.some(([a]) => a === axis)
 }
 
-class Blocking {
-  private readonly order: readonly Node[]
+class Blocking implements Layout {
   private readonly batch: number
   private readonly block: number
   private readonly lanes: number
-  private readonly plains = new Map<Node, Node>()
-  private readonly blockeds = new Map<Node, Node>()
-  private readonly native = new Set<Node>()
 
-  constructor(order: readonly Node[], batch: number, block: number, lanes: number) {
-    this.order = order
+  constructor(batch: number, block: number, lanes: number) {
     this.batch = batch
     this.block = block
     this.lanes = lanes
-  }
-
-  run(graph: Graph): Graph {
-    for (const node of this.order)
-      inPlaceOf(node, () => {
-        const blocked = this.blockedNative(node)
-        if (blocked) {
-          this.native.add(node)
-          this.blockeds.set(node, blocked)
-        } else this.plains.set(node, this.plainOf(node))
-      })
-    return {
-      outputs: graph.outputs.map((node) => this.plain(node)),
-      updates: graph.updates.map(({ target, value }) => ({ target, value: this.plain(value) })),
-      guard: graph.guard && this.plain(graph.guard),
-    }
   }
 
   private shapeOf(node: Node): number[] {
     return [this.batch / this.block, ...node.shape.slice(1), this.block]
   }
 
-  /** The node in its own layout. */
-  private plain(node: Node): Node {
-    const known = this.plains.get(node)
-    if (known) return known
-    const blocked = this.blocked(node)
+  leave(blocked: Node, node: Node): Node {
     const rank = node.shape.length
     const axes = [0, rank, ...Array.from({ length: rank - 1 }, (_, i) => i + 1)]
-    const out = reshape(permute(blocked, axes), node.shape)
-    this.plains.set(node, out)
-    return out
+    return reshape(permute(blocked, axes), node.shape)
   }
 
-  /** The node with the batch in blocks. */
-  private blocked(node: Node): Node {
-    const known = this.blockeds.get(node)
-    if (known) return known
-    const out = this.blockedFrom(node)
-    this.blockeds.set(node, out)
-    return out
-  }
-
-  private blockedFrom(node: Node): Node {
+  enter(node: Node, r: Relayout): Node {
     const shape = this.shapeOf(node)
     const rank = node.shape.length
     if (node.kind === 'const') return constant(node.value, node.dtype, shape)
-    if (node.kind === 'map') return map(node.fn, ...node.args.map((arg) => this.blocked(arg)))
+    if (node.kind === 'map') return map(node.fn, ...node.args.map((arg) => r.laid(arg)))
     if (node.kind === 'iota') {
       if (node.axis !== 0) return iota(shape, node.axis)
       const high = map('mul', iota(shape, 0), constant(this.block, 'int32', shape))
       return map('add', high, iota(shape, rank))
     }
     if (node.kind === 'view' && node.op.type === 'expand' && node.args[0].shape[0] === 1) {
-      const arg = this.plain(node.args[0])
+      const arg = r.plain(node.args[0])
       return expand(reshape(arg, [...arg.shape, 1]), shape)
     }
-    const split = reshape(this.plain(node), [shape[0], this.block, ...node.shape.slice(1)])
+    const split = reshape(r.plain(node), [shape[0], this.block, ...node.shape.slice(1)])
     return permute(split, [0, ...Array.from({ length: rank - 1 }, (_, i) => i + 2), 1])
   }
 
   /** The node over blocked arguments, if that is how it should be computed. */
-  private blockedNative(node: Node): Node | undefined {
-    const isNative = (arg: Node) => this.native.has(arg)
-    if (node.kind === 'contract') return this.contractNative(node)
+  native(node: Node, r: Relayout): Node | undefined {
+    const isNative = (arg: Node) => r.isNative(arg)
+    if (node.kind === 'contract') return this.contractNative(node, r)
     if (node.shape[0] !== this.batch || !node.args.some(isNative)) return undefined
     const [first] = node.args
-    const blocked = () => node.args.map((arg) => this.blocked(arg))
+    const blocked = () => node.args.map((arg) => r.laid(arg))
     switch (node.kind) {
       case 'map':
         return map(node.fn, ...blocked())
       case 'reduce':
-        return node.axes.includes(0) ? undefined : reduce(node.fn, node.axes, this.blocked(first))
+        return node.axes.includes(0) ? undefined : reduce(node.fn, node.axes, r.laid(first))
       case 'concat':
         return node.axis === 0 ? undefined : concat(node.axis, blocked())
       case 'gather': {
@@ -178,19 +145,19 @@ class Blocking {
         return scatterAdd(node.axis, node.shape[node.axis], index, source)
       }
       case 'detach':
-        return this.blocked(first)
+        return r.laid(first)
       case 'view':
-        return this.viewNative(node)
+        return this.viewNative(node, r)
       default:
         return undefined
     }
   }
 
-  private viewNative(node: NodeOf<'view'>): Node | undefined {
+  private viewNative(node: NodeOf<'view'>, r: Relayout): Node | undefined {
     const { op } = node
     const [arg] = node.args
     if (arg.shape[0] !== this.batch) return undefined
-    const x = this.blocked(arg)
+    const x = r.laid(arg)
     const last = arg.shape.length
     switch (op.type) {
       case 'reshape':
@@ -224,7 +191,7 @@ class Blocking {
     }
   }
 
-  private contractNative(node: NodeOf<'contract'>): Node | undefined {
+  private contractNative(node: NodeOf<'contract'>, r: Relayout): Node | undefined {
     const { spec } = node
     if (spec.rank === 0 || spec.extents[0] !== this.batch) return undefined
     const data = windowedOperand(spec)
@@ -235,7 +202,7 @@ class Blocking {
     ]
     if (onAxis.length === 0 || elsewhere.some((index) => mentions(index, 0))) return undefined
     const isNative = onAxis.some(
-      (name) => name === data || this.native.has(node.args[name === 'a' ? 0 : 1]),
+      (name) => name === data || r.isNative(node.args[name === 'a' ? 0 : 1]),
     )
     if (!isNative) return undefined
     const { rank } = spec
@@ -246,7 +213,7 @@ class Blocking {
     const indices = (name: 'a' | 'b') =>
       onAxis.includes(name) ? [...spec[name].map(moved), plain(rank)] : spec[name].map(moved)
     const operand = (name: 'a' | 'b', i: 0 | 1) =>
-      onAxis.includes(name) ? this.blocked(node.args[i]) : this.plain(node.args[i])
+      onAxis.includes(name) ? r.laid(node.args[i]) : r.plain(node.args[i])
     const extents = [
       this.batch / this.block,
       ...spec.extents.slice(1, rank),
@@ -260,31 +227,28 @@ class Blocking {
     )
   }
 
-  private plainOf(node: Node): Node {
+  plain(node: Node, r: Relayout): Node {
     if (node.kind === 'contract') {
-      const split = this.splitSum(node)
+      const split = this.splitSum(node, r)
       if (split) return split
     }
-    if (node.kind === 'reduce' && this.native.has(node.args[0]) && node.axes.includes(0))
-      return reduce(
-        node.fn,
-        node.fn === 'argmax' ? node.axes : [...node.axes, node.args[0].shape.length],
-        node.fn === 'argmax' ? this.plain(node.args[0]) : this.blocked(node.args[0]),
-      )
+    const [arg] = node.args
+    if (node.kind === 'reduce' && r.isNative(arg) && node.axes.includes(0) && node.fn !== 'argmax')
+      return reduce(node.fn, [...node.axes, arg.shape.length], r.laid(arg))
     return withArgs(
       node,
-      node.args.map((arg) => this.plain(arg)),
+      node.args.map((a) => r.plain(a)),
     )
   }
 
   // See Note: split sums.
-  private splitSum(node: NodeOf<'contract'>): Node | undefined {
+  private splitSum(node: NodeOf<'contract'>, r: Relayout): Node | undefined {
     const { spec } = node
     const { rank } = spec
     const axis = spec.extents.findIndex(
       (n, i) => i >= rank && n === this.batch && isAxis(spec.a[0], i) && isAxis(spec.b[0], i),
     )
-    if (axis < 0 || !node.args.some((arg) => this.native.has(arg))) return undefined
+    if (axis < 0 || !node.args.some((arg) => r.isNative(arg))) return undefined
     const rest = [...spec.a.slice(1), ...spec.b.slice(1)]
     if (rest.some((index) => mentions(index, axis))) return undefined
     const others = spec.extents.map((_, i) => i).filter((i) => i >= rank && i !== axis)
@@ -332,8 +296,8 @@ class Blocking {
     const indices = (list: readonly Index[]) => [first, ...list.slice(1).map(moved), last]
     const partial = contract(
       makeContract({ extents, rank: rank + 2, a: indices(spec.a), b: indices(spec.b) }),
-      this.blocked(node.args[0]),
-      this.blocked(node.args[1]),
+      r.laid(node.args[0]),
+      r.laid(node.args[1]),
     )
     return reduce('sum', [0, rank + 1], partial)
   }
