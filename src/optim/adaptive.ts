@@ -2,22 +2,19 @@
 // Adagrad (Duchi, Hazan and Singer 2011), Adadelta (Zeiler 2012).
 import { map, type Node } from '../graph/node.js'
 import { add, div, mul, square, sub } from '../nn/nodes/math.js'
-import type { Parameter } from '../tensor/parameter.js'
+import { type Given, Optimizer } from './optimizer.js'
 import {
   average,
   type Current,
   checkRange,
   type DecayOptions,
   descend,
-  type GroupOptions,
   type Next,
-  Optimizer,
+  type Numbers,
   penalized,
   type StateStart,
   withDefaults,
-} from './optimizer.js'
-
-type Given<Options> = Iterable<Parameter> | readonly GroupOptions<Options>[]
+} from './rule.js'
 
 export interface RMSpropOptions extends DecayOptions {
   /** Decay of the mean square. */
@@ -41,11 +38,17 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
       maximize: false,
     }
     super(parameters, withDefaults(defaults, options))
-    for (const { options } of this.groups) {
-      checkRange('RMSprop: alpha', options.alpha)
-      checkRange('RMSprop: eps', options.eps)
-      checkRange('RMSprop: momentum', options.momentum)
-    }
+  }
+
+  protected check(options: RMSpropOptions): void {
+    checkRange('RMSprop: alpha', options.alpha)
+    checkRange('RMSprop: eps', options.eps)
+    checkRange('RMSprop: momentum', options.momentum)
+    checkRange('RMSprop: weightDecay', options.weightDecay)
+  }
+
+  protected numbers({ alpha, eps, momentum, weightDecay }: RMSpropOptions): Numbers {
+    return { alpha, rest: 1 - alpha, eps, momentum, weightDecay }
   }
 
   protected stateOf({ momentum, centered }: RMSpropOptions): {
@@ -63,16 +66,17 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
   }
 
   protected next(current: Current, options: RMSpropOptions): Next {
-    const { value, lr, state } = current
-    const { alpha, eps, momentum, centered } = options
+    const { value, lr, numbers, state } = current
+    const { momentum, centered } = options
     const g = penalized(current, options)
-    const squareAvg = average(state.squareAvg, square(g), alpha)
-    const gradAvg = centered ? average(state.gradAvg, g, alpha) : undefined
+    const { alpha, rest } = numbers
+    const squareAvg = average(state.squareAvg, square(g), alpha, rest)
+    const gradAvg = centered ? average(state.gradAvg, g, alpha, rest) : undefined
     const variance = gradAvg ? sub(squareAvg, square(gradAvg)) : squareAvg
-    const scaled = div(g, add(map('sqrt', variance), eps))
+    const scaled = div(g, add(map('sqrt', variance), numbers.eps))
     const kept: { readonly [name: string]: Node } = gradAvg ? { squareAvg, gradAvg } : { squareAvg }
     if (momentum === 0) return { value: descend(value, lr, scaled), state: kept }
-    const momentumBuffer = add(mul(state.momentumBuffer, momentum), scaled)
+    const momentumBuffer = add(mul(state.momentumBuffer, numbers.momentum), scaled)
     return { value: descend(value, lr, momentumBuffer), state: { ...kept, momentumBuffer } }
   }
 }
@@ -95,10 +99,17 @@ export class Adagrad extends Optimizer<AdagradOptions> {
       maximize: false,
     }
     super(parameters, withDefaults(defaults, options))
-    for (const { options } of this.groups) {
-      checkRange('Adagrad: lrDecay', options.lrDecay)
-      checkRange('Adagrad: initialAccumulatorValue', options.initialAccumulatorValue)
-    }
+  }
+
+  protected check(options: AdagradOptions): void {
+    checkRange('Adagrad: lrDecay', options.lrDecay)
+    checkRange('Adagrad: eps', options.eps)
+    checkRange('Adagrad: weightDecay', options.weightDecay)
+    checkRange('Adagrad: initialAccumulatorValue', options.initialAccumulatorValue)
+  }
+
+  protected numbers({ lrDecay, eps, weightDecay }: AdagradOptions): Numbers {
+    return { lrDecay, eps, weightDecay }
   }
 
   protected stateOf({ initialAccumulatorValue }: AdagradOptions) {
@@ -110,11 +121,11 @@ export class Adagrad extends Optimizer<AdagradOptions> {
   }
 
   protected next(current: Current, options: AdagradOptions): Next {
-    const { value, lr, state, count } = current
+    const { value, lr, numbers, state, count } = current
+    const { eps, lrDecay } = numbers
     const g = penalized(current, options)
     const sum = add(state.sum, square(g))
-    const { lrDecay, eps } = options
-    const rate = lrDecay === 0 ? lr : div(lr, add(mul(sub(count, 1), lrDecay), 1))
+    const rate = options.lrDecay === 0 ? lr : div(lr, add(mul(sub(count, 1), lrDecay), 1))
     return { value: descend(value, rate, div(g, add(map('sqrt', sum), eps))), state: { sum } }
   }
 }
@@ -136,7 +147,16 @@ export class Adadelta extends Optimizer<AdadeltaOptions> {
       maximize: false,
     }
     super(parameters, withDefaults(defaults, options))
-    for (const { options } of this.groups) checkRange('Adadelta: rho', options.rho, 1)
+  }
+
+  protected check(options: AdadeltaOptions): void {
+    checkRange('Adadelta: rho', options.rho, 1)
+    checkRange('Adadelta: eps', options.eps)
+    checkRange('Adadelta: weightDecay', options.weightDecay)
+  }
+
+  protected numbers({ rho, eps, weightDecay }: AdadeltaOptions): Numbers {
+    return { rho, rest: 1 - rho, eps, weightDecay }
   }
 
   protected stateOf(): { readonly [name: string]: StateStart } {
@@ -148,13 +168,13 @@ export class Adadelta extends Optimizer<AdadeltaOptions> {
   }
 
   protected next(current: Current, options: AdadeltaOptions): Next {
-    const { value, lr, state } = current
-    const { rho, eps } = options
+    const { value, lr, numbers, state } = current
+    const { rho, rest, eps } = numbers
     const g = penalized(current, options)
-    const squareAvg = average(state.squareAvg, square(g), rho)
+    const squareAvg = average(state.squareAvg, square(g), rho, rest)
     const past = map('sqrt', add(state.accDelta, eps))
     const delta = mul(div(past, map('sqrt', add(squareAvg, eps))), g)
-    const accDelta = average(state.accDelta, square(delta), rho)
+    const accDelta = average(state.accDelta, square(delta), rho, rest)
     return { value: descend(value, lr, delta), state: { squareAvg, accDelta } }
   }
 }

@@ -1,42 +1,67 @@
 // Limits on gradients between backward() and step(). After torch.nn.utils.
 import { fail } from '../base/errors.js'
-import { map, type Node, reduce, reshape } from '../graph/node.js'
-import { add, atMost, div, mul, square } from '../nn/nodes/math.js'
-import { number } from '../tensor/arithmetic.js'
+import { input, map, type Node, reduce } from '../graph/node.js'
+import { add, atMost, div, exp, log, mul, square } from '../nn/nodes/math.js'
 import type { Parameter } from '../tensor/parameter.js'
 import { keep } from '../tensor/submit.js'
 import { fromNode, type Tensor } from '../tensor/tensor.js'
+import { Scalar } from '../tensor/value.js'
 
-function everything(x: Node): Node {
-  return reduce(
+/** All elements of each node in one. */
+function over(fn: 'sum' | 'max', nodes: readonly Node[]): Node {
+  const all = (x: Node) =>
+    reduce(
+      fn,
+      x.shape.map((_, i) => i),
+      x,
+    )
+  return nodes.map(all).reduce((one, other) => map(fn === 'sum' ? 'add' : 'max', one, other))
+}
+
+/** The norm of order p of all elements of all nodes. */
+function norm(nodes: readonly Node[], p: number): Node {
+  if (p === 2) return map('sqrt', over('sum', nodes.map(square)))
+  const sizes = nodes.map((x) => map('abs', x))
+  if (p === Number.POSITIVE_INFINITY) return over('max', sizes)
+  if (p === 1) return over('sum', sizes)
+  const sum = over(
     'sum',
-    x.shape.map((_, i) => i),
-    x,
+    // 0 to a power is 0: the logarithm of 0 is −∞.
+    sizes.map((x) => exp(mul(log(x), p))),
   )
+  return exp(div(log(sum), p))
 }
 
 /**
- * Scales all gradients so that their joint Euclidean norm is at most `maxNorm`. Returns the norm before, which the
- * next step writes out.
+ * Scales all gradients so that their joint norm is at most `maxNorm`; `normType` is its order, 2 by default, or
+ * Infinity. Returns the norm before, which the next step writes out. After torch.nn.utils.clip_grad_norm_.
+ * @throws BurnishError when there are no gradients.
  */
-export function clipGradNorm(parameters: Iterable<Parameter>, maxNorm: number): Tensor {
-  const clipped = [...parameters].filter((parameter) => parameter.grad !== undefined)
+export function clipGradNorm(
+  parameters: Iterable<Parameter>,
+  maxNorm: number,
+  { normType = 2 }: { readonly normType?: number } = {},
+): Tensor {
   if (!(maxNorm >= 0)) fail(`clipGradNorm: maxNorm is ${maxNorm}, but must be a number from 0`)
+  if (!(normType > 0)) fail(`clipGradNorm: normType is ${normType}, but must be above 0`)
+  const clipped: (readonly [Parameter, Tensor])[] = []
+  for (const parameter of parameters)
+    if (parameter.grad !== undefined) clipped.push([parameter, parameter.grad])
   if (clipped.length === 0)
     fail('clipGradNorm: no parameter has a gradient; call loss.backward() first')
-  const gradients = clipped.map(({ grad }) => grad as Tensor)
-  const sum = gradients
-    .map((gradient) => everything(square(gradient.node)))
-    .reduce((total, part) => add(total, part))
-  const norm = map('sqrt', sum)
-  const scale = atMost(div(reshape(number(maxNorm, 'float32'), []), add(norm, 1e-6)), 1)
-  clipped.forEach((parameter, i) => {
-    parameter.grad = fromNode(mul(gradients[i].node, scale), gradients[i])
-  })
-  return keep(fromNode(norm, ...gradients))
+  const gradients = clipped.map(([, gradient]) => gradient)
+  const before = norm(
+    gradients.map((gradient) => gradient.node),
+    normType,
+  )
+  const most = input(new Scalar(() => maxNorm), [], 'float32')
+  const scale = atMost(div(most, add(before, 1e-6)), 1)
+  for (const [parameter, gradient] of clipped)
+    parameter.grad = fromNode(mul(gradient.node, scale), gradient)
+  return keep(fromNode(before, ...gradients))
 }
 
-/** Clamps every element of every gradient to −limit … limit. */
+/** Clamps every element of every gradient to −limit … limit. After torch.nn.utils.clip_grad_value_. */
 export function clipGradValue(parameters: Iterable<Parameter>, limit: number): void {
   if (!(limit >= 0)) fail(`clipGradValue: the limit is ${limit}, but must be a number from 0`)
   for (const parameter of parameters)

@@ -4,6 +4,9 @@ export {
   Adamax,
   type AdamOptions,
   AdamW,
+  type DecoupledOptions,
+  Lion,
+  type LionOptions,
   type MomentOptions,
   NAdam,
   type NAdamOptions,
@@ -17,7 +20,28 @@ export {
   RMSprop,
   type RMSpropOptions,
 } from './adaptive.js'
+export { type AverageOptions, ExponentialMovingAverage } from './average.js'
 export { clipGradNorm, clipGradValue } from './clip.js'
-export { type BaseOptions, type Group, type GroupOptions, Optimizer } from './optimizer.js'
-export * from './schedules.js'
+export { OneCycleLR, type OneCycleOptions } from './onecycle.js'
+export { type Given, type Group, type GroupOptions, Optimizer } from './optimizer.js'
+export { type PlateauOptions, type PlateauState, ReduceLROnPlateau } from './plateau.js'
+export type { BaseOptions, DecayOptions } from './rule.js'
+export {
+  ConstantLR,
+  CosineAnnealingLR,
+  CosineAnnealingWarmRestarts,
+  cosineWithWarmup,
+  ExponentialLR,
+  LambdaLR,
+  LinearLR,
+  LRScheduler,
+  linearWithWarmup,
+  MultiStepLR,
+  PolynomialLR,
+  type Scheduled,
+  type SchedulerState,
+  SequentialLR,
+  StepLR,
+} from './schedules.js'
 export { SGD, type SGDOptions } from './sgd.js'
+export type { LoadableState, OptimizerState, OptimizerValues } from './state.js'

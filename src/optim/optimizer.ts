@@ -1,76 +1,61 @@
 // Optimizer: parameter groups with their options, state a parameter, and a step that is one program.
 //
-// A rule says, over nodes, what a parameter and its state become. The learning rate is an argument of the
-// program, read when it runs, so schedules never recompile; other options are constants of the program.
-// State lives on the device. The number of steps, where a rule needs it, is state too, shared by the
-// parameters that began in the same step, so that a compiled step counts by itself. After torch.optim.
+// A rule says, over nodes, what a parameter and its state become (rule.ts). State lives on the device. The number
+// of steps, where a rule needs it, is state too, so that a compiled step counts by itself; parameters that have
+// always been stepped together share one count. After torch.optim.
 import { fail } from '../base/errors.js'
 import { type Shape, sizeOf } from '../base/shape.js'
-import { building, input, map, type Node } from '../graph/node.js'
-import { add, div, mul, neg, sub } from '../nn/nodes/math.js'
+import { building, input, type Node } from '../graph/node.js'
+import { add } from '../nn/nodes/math.js'
 import { context } from '../tensor/context.js'
 import { tensor } from '../tensor/create.js'
 import { Parameter } from '../tensor/parameter.js'
 import { type StepOptions, step } from '../tensor/submit.js'
 import { fromNode, type Tensor } from '../tensor/tensor.js'
 import { Scalar } from '../tensor/value.js'
-
-export interface BaseOptions {
-  /** The learning rate. */
-  lr: number
-}
+import type { BaseOptions, Current, Next, Nodes, Numbers, StateStart } from './rule.js'
+import {
+  COUNT,
+  checkState,
+  type LoadableState,
+  type OptimizerState,
+  type SavedOption,
+  stateTensor,
+} from './state.js'
 
 /** Parameters with options that differ from the optimizer's. */
 export type GroupOptions<Options> = Partial<Options> & { readonly parameters: Iterable<Parameter> }
 
+/** What an optimizer is made of: parameters, or groups of them. */
+export type Given<Options> = Iterable<Parameter> | readonly GroupOptions<Options>[]
+
 export interface Group<Options> {
   readonly parameters: readonly Parameter[]
-  /** May be changed between steps; anything but `lr` compiles the step anew. */
+  /** May be changed between steps; numbers compile nothing, unless they become 0 or cease to be. */
   readonly options: Options
-}
-
-/** What a rule computes from, for one parameter. */
-export interface Current {
-  readonly value: Node
-  readonly gradient: Node
-  readonly lr: Node
-  /** State by name, as `stateShapes` lists it. */
-  readonly state: { readonly [name: string]: Node }
-  /** The number of this step for this parameter, from 1; float32 scalar. */
-  readonly count: Node
-}
-
-/** What the parameter and its state become. */
-export interface Next {
-  readonly value: Node
-  readonly state?: { readonly [name: string]: Node }
-}
-
-/** Where a state begins: `zeros` like the parameter, or a value, for a `scalar` or for every element. */
-export interface StateStart {
-  readonly scalar?: boolean
-  readonly value?: number
+  /** The rate a schedule has set, and that from which it is computed. */
+  scheduled?: { readonly base: number; readonly lr: number }
 }
 
 interface Kept {
-  readonly state: ReadonlyMap<string, Parameter>
-  readonly count: Parameter | undefined
+  readonly state: Map<string, Parameter>
+  count: Parameter | undefined
 }
 
 const start = (shape: Shape, value: number) =>
   new Parameter(tensor(new Float32Array(sizeOf(shape)).fill(value), { shape }), { role: 'state' })
 
 export abstract class Optimizer<Options extends BaseOptions = BaseOptions> {
-  readonly groups: readonly Group<Options>[]
+  readonly groups: readonly Group<Options>[] = []
+  readonly #defaults: Options
   readonly #kept = new Map<Parameter, Kept>()
+  #loads = 0
 
   /**
-   * @throws BurnishError when there are no parameters, one is given twice, or a learning rate is negative.
+   * @throws BurnishError when there are no parameters, one is given twice, or an option is out of its range.
    */
-  constructor(
-    parameters: Iterable<Parameter> | readonly GroupOptions<Options>[],
-    defaults: Options,
-  ) {
+  constructor(parameters: Given<Options>, defaults: Options) {
+    this.#defaults = defaults
     const name = this.constructor.name
     const given = [...parameters]
     const plain = given.filter((item): item is Parameter => item instanceof Parameter)
@@ -79,26 +64,31 @@ export abstract class Optimizer<Options extends BaseOptions = BaseOptions> {
     )
     if (plain.length > 0 && grouped.length > 0)
       fail(`${name}: give parameters, or groups of parameters, not both`)
-    this.groups =
-      grouped.length > 0
-        ? grouped.map(({ parameters, ...options }) => ({
-            parameters: [...parameters],
-            options: { ...defaults, ...options },
-          }))
-        : [{ parameters: plain, options: { ...defaults } }]
-    const seen = new Set<Parameter>()
-    for (const group of this.groups) {
-      if (!(group.options.lr >= 0))
-        fail(`${name}: lr is ${group.options.lr}, but must be a number from 0`)
-      for (const parameter of group.parameters) {
-        if (seen.has(parameter))
-          fail(
-            `${name}: ${parameter.name || 'a parameter'} is given twice; model.parameters() lists shared ones once`,
-          )
-        seen.add(parameter)
-      }
+    if (grouped.length > 0) for (const group of grouped) this.addGroup(group)
+    else this.addGroup({ parameters: plain } as unknown as GroupOptions<Options>)
+    if (this.groups.every((group) => group.parameters.length === 0))
+      fail(`${name}: there are no parameters to train`)
+  }
+
+  /**
+   * Trains more parameters from the next step on, with options of their own: layers unfrozen, a new head.
+   * @throws BurnishError when one belongs to a group already, or an option is out of its range.
+   */
+  addGroup({ parameters, ...own }: GroupOptions<Options>): void {
+    const name = this.constructor.name
+    const options = { ...this.#defaults, ...own } as Options
+    if (!(options.lr >= 0)) fail(`${name}: lr is ${options.lr}, but must be a number from 0`)
+    this.check(options)
+    const seen = new Set(this.groups.flatMap((group) => group.parameters))
+    const added = [...parameters]
+    for (const parameter of added) {
+      if (seen.has(parameter))
+        fail(
+          `${name}: ${parameter.name || 'a parameter'} is given twice; model.parameters() lists shared ones once`,
+        )
+      seen.add(parameter)
     }
-    if (seen.size === 0) fail(`${name}: there are no parameters to train`)
+    ;(this.groups as Group<Options>[]).push({ parameters: added, options })
   }
 
   /** The learning rate of the first group; setting it sets that of all groups. */
@@ -122,30 +112,29 @@ export abstract class Optimizer<Options extends BaseOptions = BaseOptions> {
    */
   step(options: StepOptions = {}): Promise<void> {
     const updates: (readonly [Parameter, Tensor])[] = []
-    const counted = new Map<Parameter | undefined, Node>()
-    let fresh: Parameter | undefined
+    const stepped = this.#stepped()
+    const counts = this.#counts(stepped)
     const label = building.label
-    for (const group of this.groups) {
-      this.#watch(group)
-      const { options } = group
-      const lr = input(new Scalar(() => options.lr), [], 'float32')
-      for (const parameter of group.parameters) {
-        const gradient = parameter.trainable ? parameter.grad : undefined
-        if (gradient === undefined) continue
-        let kept = this.#kept.get(parameter)
-        if (kept === undefined) {
-          if (this.counts(options)) fresh ??= start([], 0)
-          kept = this.#begin(parameter, options, fresh)
-        }
+    context.watch(() => this.groups.length)
+    context.watch(() => this.#loads)
+    for (const { options, parameters } of this.groups) {
+      context.watch(() => parameters.length)
+      context.watch(() => structure(options))
+      const numbers = this.#numbers(options)
+      for (const parameter of parameters) {
+        const at = stepped.get(parameter)
+        if (at === undefined) continue
         building.label = parameter.name.split('.').slice(0, -1).join('.')
-        const { count } = kept
-        let number = counted.get(count)
-        if (number === undefined) {
-          number = count ? add(count.node, 1) : input(new Scalar(() => 0), [], 'float32')
-          counted.set(count, number)
-        }
+        const { kept, gradient } = at
         const state = Object.fromEntries([...kept.state].map(([name, p]) => [name, p.node]))
-        const current = { value: parameter.node, gradient: gradient.node, lr, state, count: number }
+        const current: Current = {
+          value: parameter.node,
+          gradient: gradient.node,
+          lr: numbers.lr,
+          numbers,
+          state,
+          count: (kept.count && counts.get(kept.count)) ?? numbers.lr,
+        }
         const next = this.next(current, options)
         updates.push([parameter, fromNode(next.value, parameter, gradient)])
         for (const [name, value] of Object.entries(next.state ?? {})) {
@@ -157,25 +146,153 @@ export abstract class Optimizer<Options extends BaseOptions = BaseOptions> {
     building.label = label
     if (updates.length === 0)
       fail(`${this.constructor.name}.step: no parameter has a gradient; call loss.backward() first`)
-    for (const [count, number] of counted) if (count) updates.push([count, fromNode(number)])
+    for (const [count, number] of counts) updates.push([count, fromNode(number)])
     return step(updates, options)
   }
 
-  /** A compiled step is recorded again when options other than the learning rate change. */
-  #watch(group: Group<Options>): void {
-    context.watch(() => group.parameters.length)
-    context.watch(() => JSON.stringify({ ...group.options, lr: 0 }))
+  /** What this step moves, with its gradient and state. */
+  #stepped(): Map<Parameter, { readonly kept: Kept; readonly gradient: Tensor }> {
+    const stepped = new Map<Parameter, { readonly kept: Kept; readonly gradient: Tensor }>()
+    let fresh: Parameter | undefined
+    for (const { options, parameters } of this.groups)
+      for (const parameter of parameters) {
+        const gradient = parameter.trainable ? parameter.grad : undefined
+        if (gradient === undefined) continue
+        const kept = this.#kept.get(parameter) ?? { state: new Map(), count: undefined }
+        this.#kept.set(parameter, kept)
+        for (const [name, { scalar = false, value = 0 }] of Object.entries(this.stateOf(options))) {
+          if (kept.state.has(name)) continue
+          const begun = start(scalar ? [] : parameter.shape, value)
+          begun.name = `${parameter.name}.${name}`
+          kept.state.set(name, begun)
+        }
+        if (this.counts(options) && kept.count === undefined) {
+          fresh ??= start([], 0)
+          kept.count = fresh
+        }
+        stepped.set(parameter, { kept, gradient })
+      }
+    return stepped
   }
 
-  #begin(parameter: Parameter, options: Options, count: Parameter | undefined): Kept {
-    const state = new Map<string, Parameter>()
-    for (const [name, { scalar = false, value = 0 }] of Object.entries(this.stateOf(options)))
-      state.set(name, start(scalar ? [] : parameter.shape, value))
-    for (const [name, p] of state) p.name = `${parameter.name}.${name}`
-    const kept = { state, count }
-    this.#kept.set(parameter, kept)
-    return kept
+  /**
+   * The number of this step for each count. Where some of the parameters that share a count have no gradient now,
+   * the others go on with one of their own. (A compiled function reads the old count once, then is traced again.)
+   */
+  #counts(stepped: ReadonlyMap<Parameter, { readonly kept: Kept }>): Map<Parameter, Node> {
+    const numbers = new Map<Parameter, Node>()
+    const present = new Set([...stepped.values()].map(({ kept }) => kept))
+    const left = new Set<Parameter>()
+    for (const kept of this.#kept.values())
+      if (kept.count && !present.has(kept)) left.add(kept.count)
+    const own = new Map<Parameter, Parameter>()
+    for (const kept of present) {
+      const { count } = kept
+      if (count === undefined) continue
+      context.watch(() => kept.count)
+      let counted = count
+      if (left.has(count)) {
+        counted = own.get(count) ?? start([], 0)
+        own.set(count, counted)
+        kept.count = counted
+      }
+      if (!numbers.has(counted)) numbers.set(counted, add(count.node, 1))
+    }
+    return numbers
   }
+
+  /** A group's numbers as arguments of the program, read when it runs. */
+  #numbers(options: Options): Nodes {
+    const read = (name: string) => () => this.#values(options)[name]
+    return Object.fromEntries(
+      Object.keys(this.#values(options)).map((name) => [
+        name,
+        input(new Scalar(read(name)), [], 'float32'),
+      ]),
+    )
+  }
+
+  #values(options: Options): Numbers {
+    return { lr: options.lr, ...this.numbers(options) }
+  }
+
+  // ---- checkpoints ----
+
+  /**
+   * Everything a resumed run needs: `tensors` (handles; read them with `data()`) named `INDEX.NAME` by the position
+   * of their parameter over all groups, and `count.K`; `values` is plain JSON: options, and who counts where.
+   * A parameter that was never stepped has no tensors.
+   */
+  stateDict(): OptimizerState {
+    const tensors: { [name: string]: Parameter } = Object.create(null)
+    const counts: Parameter[] = []
+    const countOf: number[] = []
+    this.#parameters().forEach((parameter, i) => {
+      const kept = this.#kept.get(parameter)
+      for (const [name, p] of kept?.state ?? []) tensors[`${i}.${name}`] = p
+      const count = kept?.count
+      if (count && !counts.includes(count)) {
+        tensors[`${COUNT}.${counts.length}`] = count
+        counts.push(count)
+      }
+      countOf.push(count ? counts.indexOf(count) : -1)
+    })
+    return {
+      tensors,
+      values: {
+        kind: this.constructor.name,
+        groups: this.groups.map(({ options, parameters }) => ({
+          options: { ...(options as unknown as { readonly [name: string]: SavedOption }) },
+          parameters: parameters.length,
+        })),
+        counts: countOf,
+      },
+    }
+  }
+
+  /**
+   * Goes on from what `stateDict()` gave, its tensors as such or as host values from a file. Options are taken over;
+   * parameters stay as they are.
+   * @throws BurnishError when it belongs to another kind of optimizer, or to other groups or shapes; then nothing
+   * was changed.
+   */
+  loadStateDict(saved: LoadableState): void {
+    const parameters = this.#parameters()
+    checkState(saved, this, parameters)
+    const { tensors, values } = saved
+    this.#kept.clear()
+    this.#loads++
+    this.groups.forEach(({ options }, i) => {
+      Object.assign(options, structuredClone(values.groups[i].options))
+    })
+    const counts = new Map<number, Parameter>()
+    parameters.forEach((parameter, i) => {
+      const state = new Map<string, Parameter>()
+      for (const name of Object.keys(tensors)) {
+        if (!name.startsWith(`${i}.`)) continue
+        const p = new Parameter(stateTensor(tensors[name]), { role: 'state' })
+        const own = name.slice(`${i}.`.length)
+        p.name = `${parameter.name}.${own}`
+        state.set(own, p)
+      }
+      const at = values.counts[i]
+      if (at >= 0 && !counts.has(at))
+        counts.set(at, new Parameter(stateTensor(tensors[`${COUNT}.${at}`]), { role: 'state' }))
+      if (state.size > 0 || at >= 0) this.#kept.set(parameter, { state, count: counts.get(at) })
+    })
+  }
+
+  #parameters(): Parameter[] {
+    return this.groups.flatMap((group) => group.parameters)
+  }
+
+  // ---- the rule ----
+
+  /** Throws when an option is out of its range. */
+  protected abstract check(options: Options): void
+
+  /** The numbers the rule uses besides `lr`, from the options as they are now. */
+  protected abstract numbers(options: Options): Numbers
 
   /** The state each parameter has, and where it begins. */
   protected abstract stateOf(options: Options): { readonly [name: string]: StateStart }
@@ -183,59 +300,13 @@ export abstract class Optimizer<Options extends BaseOptions = BaseOptions> {
   /** Whether the rule uses the number of the step. */
   protected abstract counts(options: Options): boolean
 
-  /** The rule. */
+  /** The rule. It may branch on flags, and on whether a number is 0. */
   protected abstract next(current: Current, options: Options): Next
 }
 
-// ---- what several rules share ----
-
-export interface DecayOptions extends BaseOptions {
-  /** Adds this times the parameter to its gradient: an L2 penalty. */
-  weightDecay: number
-  /** Climbs instead of descending. */
-  maximize: boolean
-}
-
-/** The gradient with sign and penalty. */
-export function penalized({ value, gradient }: Current, options: DecayOptions): Node {
-  const g = options.maximize ? neg(gradient) : gradient
-  return options.weightDecay === 0 ? g : add(g, mul(value, options.weightDecay))
-}
-
-/** old·β + x·(1 − β) */
-export function average(old: Node, x: Node, beta: number): Node {
-  return add(mul(old, beta), mul(x, 1 - beta))
-}
-
-/** 1 − β^count, accurate in float32 for β near 1: −expm1(count·log β). */
-export function correction(count: Node, beta: number): Node {
-  if (beta === 0) return add(mul(count, 0), 1)
-  const t = map('tanh', mul(count, Math.log(beta) / 2))
-  return div(mul(t, -2), sub(1, t))
-}
-
-/** value − lr·direction */
-export function descend(value: Node, lr: Node, direction: Node): Node {
-  return sub(value, mul(direction, lr))
-}
-
-/** Options with their defaults, none overridden by undefined. */
-export function withDefaults<Options extends object>(
-  defaults: Options,
-  options: Partial<Options>,
-): Options {
-  const result = { ...defaults }
-  for (const key of Object.keys(options) as (keyof Options)[]) {
-    const value = options[key]
-    if (value !== undefined) result[key] = value
-  }
-  return result
-}
-
-/** Throws unless 0 ≤ value (< 1 for a decay rate). */
-export function checkRange(name: string, value: number, below = Infinity): void {
-  if (!(value >= 0 && value < below))
-    fail(
-      `${name} is ${value}, but must be a number from 0${below < Infinity ? ` and below ${below}` : ''}`,
-    )
+/** What a program depends on: flags, and which numbers are 0; a compiled step is recorded again when it changes. */
+function structure(options: BaseOptions): string {
+  return JSON.stringify({ ...options, lr: 1 }, (_, value: unknown) =>
+    typeof value === 'number' ? value !== 0 : value,
+  )
 }

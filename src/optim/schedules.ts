@@ -1,50 +1,105 @@
 // Learning-rate schedules with PyTorch's names: each says what a group's rate is after a number of steps, as a
-// closed formula of its first rate. They change a number that the compiled step reads; nothing is compiled.
+// closed formula of its first rate. They change numbers that the compiled step reads; nothing is compiled.
+// Leaves out schedules of schedules but SequentialLR; plateau.ts has the one that follows a measurement.
 import { fail } from '../base/errors.js'
-import type { BaseOptions, Optimizer } from './optimizer.js'
+import type { Group } from './optimizer.js'
+import type { BaseOptions } from './rule.js'
 
 /** Anything with groups that have a learning rate. */
-type Scheduled = Pick<Optimizer<BaseOptions>, 'groups'>
+export interface Scheduled {
+  readonly groups: readonly Group<BaseOptions>[]
+}
+
+/** Where a schedule is, as plain JSON. */
+export interface SchedulerState {
+  /** The schedule's class, such as `StepLR`. */
+  readonly kind: string
+  readonly count: number
+  /** The first rate of each group. */
+  readonly base: readonly number[]
+  /** Those of a sequence. */
+  readonly parts?: readonly SchedulerState[]
+}
 
 export abstract class LRScheduler {
   readonly optimizer: Scheduled
   /** Calls of step() so far. */
   count = 0
-  readonly #base: readonly number[]
+  #base: number[]
 
   constructor(optimizer: Scheduled) {
     this.optimizer = optimizer
-    this.#base = optimizer.groups.map((group) => group.options.lr)
+    this.#base = optimizer.groups.map(firstRate)
   }
 
   /** Call it after the optimizer's step (or epoch): the next rate. */
   step(): void {
-    this.count++
+    this.moveTo(this.count + 1)
+  }
+
+  /** The rates as they are after `count` steps. */
+  moveTo(count: number): void {
+    this.count = count
     this.apply()
   }
 
   protected apply(): void {
     this.optimizer.groups.forEach((group, i) => {
-      group.options.lr = this.rate(this.#base[i], this.count)
+      this.#base[i] ??= firstRate(group)
+      const base = this.#base[i]
+      const lr = this.rate(base, this.count, i)
+      group.options.lr = lr
+      group.scheduled = { base, lr }
     })
   }
 
-  /** The rate after `count` steps for a group that began with `base`. */
-  protected abstract rate(base: number, count: number): number
+  /** The rate after `count` steps for group number `group`, which began with `base`. */
+  protected abstract rate(base: number, count: number, group: number): number
+
+  /** Where it is: plain JSON. What it was made with is not part of it. */
+  stateDict(): SchedulerState {
+    return { kind: this.constructor.name, count: this.count, base: [...this.#base] }
+  }
+
+  /**
+   * Goes on from what `stateDict()` gave, and sets the rates.
+   * @throws BurnishError when it belongs to another kind of schedule, or other groups.
+   */
+  loadStateDict(state: SchedulerState): void {
+    const name = this.constructor.name
+    if (state.kind !== name) fail(`${name}.loadStateDict: the state is that of ${state.kind}`)
+    if (state.base.length !== this.optimizer.groups.length)
+      fail(
+        `${name}.loadStateDict: the state has ${state.base.length} groups, the optimizer ${this.optimizer.groups.length}`,
+      )
+    this.#base = [...state.base]
+    this.moveTo(state.count)
+  }
 }
 
-/** base · factor(count) */
-export class LambdaLR extends LRScheduler {
-  readonly #factor: (count: number) => number
+/** The rate a schedule begins with: not one that another schedule has set. */
+function firstRate({ options, scheduled }: Group<BaseOptions>): number {
+  return scheduled !== undefined && scheduled.lr === options.lr ? scheduled.base : options.lr
+}
 
-  constructor(optimizer: Scheduled, factor: (count: number) => number) {
+type Factor = (count: number) => number
+
+/** base · factor(count), with one factor for all groups or one for each. */
+export class LambdaLR extends LRScheduler {
+  readonly #factors: readonly Factor[]
+
+  constructor(optimizer: Scheduled, factor: Factor | readonly Factor[]) {
     super(optimizer)
-    this.#factor = factor
+    this.#factors = typeof factor === 'function' ? optimizer.groups.map(() => factor) : [...factor]
+    if (this.#factors.length !== optimizer.groups.length)
+      fail(
+        `LambdaLR: ${this.#factors.length} factors for ${optimizer.groups.length} groups; give one, or one for each`,
+      )
     this.apply()
   }
 
-  protected rate(base: number, count: number): number {
-    return base * this.#factor(count)
+  protected rate(base: number, count: number, group: number): number {
+    return base * (this.#factors[group] ?? this.#factors[0])(count)
   }
 }
 
@@ -55,9 +110,7 @@ export class StepLR extends LRScheduler {
 
   constructor(optimizer: Scheduled, stepSize: number, { gamma = 0.1 }: { gamma?: number } = {}) {
     super(optimizer)
-    if (!Number.isInteger(stepSize) || stepSize < 1)
-      fail(`StepLR: stepSize is ${stepSize}, but must be a whole number from 1`)
-    this.stepSize = stepSize
+    this.stepSize = steps('StepLR: stepSize', stepSize)
     this.gamma = gamma
   }
 
@@ -86,6 +139,26 @@ export class MultiStepLR extends LRScheduler {
   }
 }
 
+/** base·factor for `totalIters` steps, then base. */
+export class ConstantLR extends LRScheduler {
+  readonly factor: number
+  readonly totalIters: number
+
+  constructor(
+    optimizer: Scheduled,
+    { factor = 1 / 3, totalIters = 5 }: { factor?: number; totalIters?: number } = {},
+  ) {
+    super(optimizer)
+    this.factor = factor
+    this.totalIters = steps('ConstantLR: totalIters', totalIters)
+    this.apply()
+  }
+
+  protected rate(base: number, count: number): number {
+    return count < this.totalIters ? base * this.factor : base
+  }
+}
+
 /** Times gamma every step. */
 export class ExponentialLR extends LRScheduler {
   readonly gamma: number
@@ -100,7 +173,8 @@ export class ExponentialLR extends LRScheduler {
   }
 }
 
-const cosine = (from: number, to: number, part: number) =>
+/** From `from` to `to` along half a cosine, `part` from 0 to 1. */
+export const cosine = (from: number, to: number, part: number): number =>
   to + ((from - to) * (1 + Math.cos(Math.PI * part))) / 2
 
 /** Half a cosine from the first rate to `etaMin` in `tMax` steps, and back (Loshchilov and Hutter 2017). */
@@ -110,7 +184,7 @@ export class CosineAnnealingLR extends LRScheduler {
 
   constructor(optimizer: Scheduled, tMax: number, { etaMin = 0 }: { etaMin?: number } = {}) {
     super(optimizer)
-    this.tMax = tMax
+    this.tMax = steps('CosineAnnealingLR: tMax', tMax)
     this.etaMin = etaMin
   }
 
@@ -166,7 +240,7 @@ export class LinearLR extends LRScheduler {
     super(optimizer)
     this.startFactor = startFactor
     this.endFactor = endFactor
-    this.totalIters = totalIters
+    this.totalIters = steps('LinearLR: totalIters', totalIters)
     this.apply()
   }
 
@@ -186,7 +260,7 @@ export class PolynomialLR extends LRScheduler {
     { totalIters = 5, power = 1 }: { totalIters?: number; power?: number } = {},
   ) {
     super(optimizer)
-    this.totalIters = totalIters
+    this.totalIters = steps('PolynomialLR: totalIters', totalIters)
     this.power = power
   }
 
@@ -195,35 +269,90 @@ export class PolynomialLR extends LRScheduler {
   }
 }
 
-export interface OneCycleOptions {
-  /** Steps of the whole cycle. */
-  readonly totalSteps: number
-  /** The part of the cycle in which the rate rises. */
-  readonly pctStart?: number
-  /** The first rate is maxLr / divFactor, the last that / finalDivFactor. */
-  readonly divFactor?: number
-  readonly finalDivFactor?: number
-}
+/**
+ * Schedules one after the other: number i + 1 takes over at milestone i, and begins from its own first rate. With
+ * LinearLR as the first it warms up.
+ */
+export class SequentialLR extends LRScheduler {
+  readonly schedulers: readonly LRScheduler[]
+  readonly milestones: readonly number[]
 
-/** Up to `maxLr` and down again, each along half a cosine (Smith and Topin 2018). */
-export class OneCycleLR extends LRScheduler {
-  readonly maxLr: number
-  readonly options: Required<OneCycleOptions>
-
-  constructor(optimizer: Scheduled, maxLr: number, options: OneCycleOptions) {
+  constructor(
+    optimizer: Scheduled,
+    schedulers: readonly LRScheduler[],
+    milestones: readonly number[],
+  ) {
     super(optimizer)
-    this.maxLr = maxLr
-    this.options = { pctStart: 0.3, divFactor: 25, finalDivFactor: 1e4, ...options }
+    if (schedulers.length === 0 || milestones.length !== schedulers.length - 1)
+      fail(
+        `SequentialLR: ${schedulers.length} schedules need ${Math.max(schedulers.length - 1, 0)} milestones, not ${milestones.length}`,
+      )
+    if (milestones.some((m, i) => !(m > (milestones[i - 1] ?? 0))))
+      fail(`SequentialLR: the milestones ${milestones.join(', ')} must rise from 1`)
+    if (schedulers.some((scheduler) => scheduler.optimizer !== optimizer))
+      fail('SequentialLR: all schedules must be made for its own optimizer')
+    this.schedulers = schedulers
+    this.milestones = milestones
     this.apply()
   }
 
-  protected rate(_: number, count: number): number {
-    const { totalSteps, pctStart, divFactor, finalDivFactor } = this.options
-    if (count >= totalSteps)
-      fail(`OneCycleLR: step ${count + 1} of a cycle of ${totalSteps}; give a larger totalSteps`)
-    const first = this.maxLr / divFactor
-    const top = pctStart * totalSteps - 1
-    if (count <= top) return cosine(first, this.maxLr, top > 0 ? count / top : 1)
-    return cosine(this.maxLr, first / finalDivFactor, (count - top) / (totalSteps - 1 - top))
+  protected override apply(): void {
+    const at = this.milestones.filter((milestone) => milestone <= this.count).length
+    this.schedulers[at].moveTo(this.count - (this.milestones[at - 1] ?? 0))
   }
+
+  protected rate(base: number): number {
+    return base
+  }
+
+  override stateDict(): SchedulerState {
+    return {
+      ...super.stateDict(),
+      parts: this.schedulers.map((scheduler) => scheduler.stateDict()),
+    }
+  }
+
+  override loadStateDict(state: SchedulerState): void {
+    const parts = state.parts ?? []
+    if (parts.length !== this.schedulers.length)
+      fail(
+        `SequentialLR.loadStateDict: the state has ${parts.length} schedules, this ${this.schedulers.length}`,
+      )
+    this.schedulers.forEach((scheduler, i) => {
+      scheduler.loadStateDict(parts[i])
+    })
+    super.loadStateDict(state)
+  }
+}
+
+/** Rises from 0 in `warmupSteps` steps, then falls to 0 at `totalSteps` in a line. After Hugging Face's. */
+export function linearWithWarmup(
+  optimizer: Scheduled,
+  warmupSteps: number,
+  totalSteps: number,
+): LambdaLR {
+  const rest = Math.max(totalSteps - warmupSteps, 1)
+  return new LambdaLR(optimizer, (count) =>
+    count < warmupSteps ? count / warmupSteps : Math.max(0, (totalSteps - count) / rest),
+  )
+}
+
+/** Rises from 0 in `warmupSteps` steps, then falls to 0 at `totalSteps` along half a cosine. */
+export function cosineWithWarmup(
+  optimizer: Scheduled,
+  warmupSteps: number,
+  totalSteps: number,
+): LambdaLR {
+  const rest = Math.max(totalSteps - warmupSteps, 1)
+  return new LambdaLR(optimizer, (count) =>
+    count < warmupSteps
+      ? count / warmupSteps
+      : cosine(1, 0, Math.min((count - warmupSteps) / rest, 1)),
+  )
+}
+
+function steps(what: string, value: number): number {
+  if (!Number.isInteger(value) || value < 1)
+    fail(`${what} is ${value}, but must be a whole number from 1`)
+  return value
 }

@@ -1,19 +1,18 @@
 // Stochastic gradient descent, with momentum (Polyak 1964) and Nesterov's variant, as torch.optim.SGD has it.
 import { fail } from '../base/errors.js'
 import { add, eq, mul, where } from '../nn/nodes/math.js'
-import type { Parameter } from '../tensor/parameter.js'
+import { type Given, Optimizer } from './optimizer.js'
 import {
   type Current,
   checkRange,
   type DecayOptions,
   descend,
-  type GroupOptions,
   type Next,
-  Optimizer,
+  type Numbers,
   penalized,
   type StateStart,
   withDefaults,
-} from './optimizer.js'
+} from './rule.js'
 
 export interface SGDOptions extends DecayOptions {
   momentum: number
@@ -33,17 +32,19 @@ const defaults: SGDOptions = {
 
 /** buffer ← momentum·buffer + gradient; parameter ← parameter − lr·buffer. */
 export class SGD extends Optimizer<SGDOptions> {
-  constructor(
-    parameters: Iterable<Parameter> | readonly GroupOptions<SGDOptions>[],
-    options: Partial<SGDOptions> = {},
-  ) {
+  constructor(parameters: Given<SGDOptions>, options: Partial<SGDOptions> = {}) {
     super(parameters, withDefaults(defaults, options))
-    for (const { options } of this.groups) {
-      checkRange('SGD: momentum', options.momentum)
-      checkRange('SGD: weightDecay', options.weightDecay)
-      if (options.nesterov && (options.momentum === 0 || options.dampening !== 0))
-        fail('SGD: nesterov needs a momentum above 0 and dampening 0')
-    }
+  }
+
+  protected check(options: SGDOptions): void {
+    checkRange('SGD: momentum', options.momentum)
+    checkRange('SGD: weightDecay', options.weightDecay)
+    if (options.nesterov && (options.momentum === 0 || options.dampening !== 0))
+      fail('SGD: nesterov needs a momentum above 0 and dampening 0')
+  }
+
+  protected numbers({ momentum, dampening, weightDecay }: SGDOptions): Numbers {
+    return { momentum, weightDecay, fresh: 1 - dampening }
   }
 
   protected stateOf({ momentum }: SGDOptions): { readonly [name: string]: StateStart } {
@@ -55,14 +56,14 @@ export class SGD extends Optimizer<SGDOptions> {
   }
 
   protected next(current: Current, options: SGDOptions): Next {
-    const { value, lr, state, count } = current
+    const { value, lr, numbers, state, count } = current
     const { momentum, dampening, nesterov } = options
     const g = penalized(current, options)
     if (momentum === 0) return { value: descend(value, lr, g) }
-    const old = mul(state.momentumBuffer, momentum)
+    const old = mul(state.momentumBuffer, numbers.momentum)
     const buffer =
-      dampening === 0 ? add(old, g) : where(eq(count, 1), g, add(old, mul(g, 1 - dampening)))
-    const direction = nesterov ? add(g, mul(buffer, momentum)) : buffer
+      dampening === 0 ? add(old, g) : where(eq(count, 1), g, add(old, mul(g, numbers.fresh)))
+    const direction = nesterov ? add(g, mul(buffer, numbers.momentum)) : buffer
     return { value: descend(value, lr, direction), state: { momentumBuffer: buffer } }
   }
 }
