@@ -133,6 +133,7 @@ async function run(
       scheduler: new OneCycleLR(optimizer, recipe.lr, {
         totalSteps: recipe.epochs * learn.length,
         pctStart: recipe.warmup,
+        cycleMomentum: false,
       }),
       validation: test,
       signal,
