@@ -145,7 +145,7 @@ function loadText(kernel: Kernel, expr: Extract<Expr, { op: 'load' }>): string {
   if (expr.lanes === 1) return dtype === 'bool' ? `(*(${address}) != 0)` : `(*(${address}))`
   if (expr.stride === 1) return `load_${dtype}(${address})`
   if (expr.stride !== 0) return `strided_${dtype}(${address}, ${expr.stride})`
-  return `splat_${letters[expr.type]}(*(${address})${dtype === 'bool' ? ' != 0' : ''})`
+  return `broadcast_${dtype}(${address})`
 }
 
 export function expressionText(kernel: Kernel, expr: Expr): string {

@@ -1,10 +1,14 @@
 // The C every printed file begins with: vector types of a number of lanes and one inline function for each thing the
 // loop IR can say that C has no operator for.
 //
-// After GCC's vector extensions, which clang has too; no intrinsics. Lane loops and masks of comparisons are written
-// plainly: at -O3 gcc 12 makes one instruction of each (vmaxps, vsqrtps, vfmadd, vblend; looked at in its assembly),
-// and there is no `?:` on vectors in C. Booleans are 0 and 1 as scalars, masks of 0 and −1 as vectors. Integers are
-// added as unsigned numbers, because they wrap.
+// After GCC's vector extensions, which clang has too. Masks of comparisons are written plainly: gcc 12 makes compares and
+// blends of them (looked at in its assembly), and there is no `?:` on vectors in C. Booleans are 0 and 1 as scalars, masks
+// of 0 and −1 as vectors. Integers are added as unsigned numbers, because they wrap.
+//
+// Note: lane loops. At -O3 gcc 12 makes one instruction of `EACH r[j] = __builtin_sqrtf(x[j])`, but by a pass that gives
+// up in large functions, so what products of matrices need is said outright: the multiply-add by its builtin, and the
+// load of a splat in assembler. gcc's own splat of x[k] is a load of a whole vector, wherever it can show that it may
+// read that far, and a permutation: loads that cross cache lines. 8×2 tiles of 16 lanes: 113 GFLOP/s, then 4×2: 66.
 
 /** Types, memory and functions of vectors of `lanes`; `fused`: multiply-adds are rounded once. */
 export function prelude(lanes: number, fused: boolean): string {
@@ -49,6 +53,22 @@ function memory(lanes: number): string {
 INLINE I splat_i(i32 x) { return (I)${same}; }
 INLINE B splat_b(i32 x) { return splat_i(-x); }
 INLINE I lanes_i(i32 x, i32 step) { I r; EACH r[j] = (i32)((u32)x + (u32)step * (u32)j); return r; }
+INLINE F broadcast_float32(const float *p) {
+#if defined(__AVX512VL__) || L == 16 && defined(__AVX512F__)
+  F r;
+  __asm__("vbroadcastss %1, %0" : "=v"(r) : "m"(*p));
+  return r;
+#elif defined(__AVX__) && L <= 8
+  F r;
+  __asm__("vbroadcastss %1, %0" : "=x"(r) : "m"(*p));
+  return r;
+#else
+  return splat_f(*p);
+#endif
+}
+INLINE I broadcast_int32(const i32 *p) { return splat_i(*p); }
+INLINE I broadcast_uint8(const uint8_t *p) { return splat_i(*p); }
+INLINE B broadcast_bool(const uint8_t *p) { return splat_b(*p != 0); }
 INLINE F load_float32(const float *p) { return *(const Fat *)p; }
 INLINE I load_int32(const i32 *p) { return *(const Iat *)p; }
 INLINE I load_uint8(const uint8_t *p) { return __builtin_convertvector(*(const Qat *)p, I); }
@@ -99,12 +119,29 @@ INLINE i32 sar_i(i32 a, i32 n) { return a >> (n & 31); }
 `
 }
 
+// See Note: lane loops.
+const fusedMultiplyAdd = `INLINE F fma_F(F a, F b, F c) {
+#if defined(__clang__)
+  return __builtin_elementwise_fma(a, b, c);
+#elif L == 16 && defined(__AVX512F__)
+  return __builtin_ia32_vfmaddps512_mask(a, b, c, -1, 4);
+#elif L == 8 && defined(__FMA__)
+  return __builtin_ia32_vfmaddps256(a, b, c);
+#elif L == 4 && defined(__FMA__)
+  return __builtin_ia32_vfmaddps(a, b, c);
+#else
+  F r;
+  EACH r[j] = __builtin_fmaf(a[j], b[j], c[j]);
+  return r;
+#endif
+}`
+
 function vectors(fused: boolean): string {
   const lanewise = (name: string, builtin: string) =>
     `INLINE F ${name}_F(F x) { F r; EACH r[j] = __builtin_${builtin}(x[j]); return r; }`
   return `INLINE F select_F(B m, F a, F b) { return (F)(((I)a & m) | ((I)b & ~m)); }
 INLINE I select_I(B m, I a, I b) { return (a & m) | (b & ~m); }
-INLINE F fma_F(F a, F b, F c) { ${fused ? 'F r; EACH r[j] = __builtin_fmaf(a[j], b[j], c[j]); return r;' : 'return a * b + c;'} }
+${fused ? fusedMultiplyAdd : 'INLINE F fma_F(F a, F b, F c) { return a * b + c; }'}
 INLINE F max_F(F a, F b) { return select_F(a == b, (F)((I)a & (I)b), select_F((a > b) | (a != a), a, b)); }
 INLINE F min_F(F a, F b) { return select_F(a == b, (F)((I)a | (I)b), select_F((a < b) | (a != a), a, b)); }
 INLINE F atLeast_F(F x, F c) { return select_F(x < c, c, x); }
