@@ -34,7 +34,7 @@ export const models: { readonly [name: string]: KnownModel } = {
     make: () => new LeNet(),
     input: [1, 28, 28],
     classes: 10,
-    // Chosen on 5,000 held-back training digits: scripts/search-recipe.mjs, results beside it.
+    // Chosen on 5,000 held-back training digits: scripts/search-recipe.mjs; results in scripts/search-recipe.json.
     recipe: {
       epochs: 6,
       batchSize: 64,
