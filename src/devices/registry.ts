@@ -9,6 +9,8 @@ export interface DeviceOptions {
   readonly threads?: number
   /** Bytes the cpu device's memory may grow to. */
   readonly maximumMemory?: number
+  /** False: the cpu device computes on the calling thread, as in a page that is not cross-origin isolated. */
+  readonly shared?: boolean
 }
 
 const devices: { readonly [name: string]: (options: DeviceOptions) => Promise<Device> } = {

@@ -8,6 +8,8 @@ export interface DeviceOptions {
   readonly threads?: number
   /** Bytes the device may grow to. */
   readonly maximumMemory?: number
+  /** False: no workers, the cpu device computes on the calling thread, as in a page that is not cross-origin isolated. */
+  readonly shared?: boolean
 }
 
 const DEFAULT_DEVICE = 'cpu'
@@ -17,7 +19,9 @@ const current: { runner: Runner | undefined } = { runner: undefined }
 
 function runnerOf(name: string | Device, options: DeviceOptions): Runner {
   const given = typeof name !== 'string'
-  const key = given ? name : `${name} ${options.threads ?? ''} ${options.maximumMemory ?? ''}`
+  const key = given
+    ? name
+    : `${name} ${options.threads ?? ''} ${options.maximumMemory ?? ''} ${options.shared ?? ''}`
   let runner = runners.get(key)
   if (runner === undefined) {
     runner = given

@@ -19,5 +19,20 @@ export function hardwareThreads(): number {
   return navigator.hardwareConcurrency
 }
 
+/** What calls each function in a task of its own, in order. The page draws and answers between them. */
+export function tasks(): (act: () => void) => void {
+  const { port1, port2 } = new MessageChannel() // timers would wait 4 ms
+  const waiting: (() => void)[] = []
+  port1.addEventListener('message', () => waiting.shift()?.())
+  port1.start()
+  return (act) => {
+    waiting.push(act)
+    port2.postMessage(undefined)
+  }
+}
+
 /** Only cross-origin isolated pages share memory with workers. */
 export const canShare: boolean = globalThis.crossOriginIsolated === true
+
+/** Browsers have no C tier. */
+export const nativeTier = undefined

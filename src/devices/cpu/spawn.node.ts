@@ -34,5 +34,13 @@ export function hardwareThreads(): number {
   return availableParallelism()
 }
 
+/** What calls each function in a task of its own, in order. */
+export function tasks(): (act: () => void) => void {
+  return setImmediate
+}
+
 /** Whether memory can be shared with workers. */
 export const canShare = true
+
+/** The C tier's parts. */
+export const nativeTier = () => import('./native/native.js')
