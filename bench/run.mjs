@@ -1,7 +1,7 @@
 // `npm run bench -- WORKLOAD [--threads N] [--loop compiled|imperative] [--json]`: one measurement.
 // `… --against pytorch|imperative [--rounds N]`: interleaved with the peer, medians and ratios, written to
 // bench/results/. PyTorch runs by `/usr/bin/python3 ../shared/bench/pytorch.py` where torch can be imported.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, platform, release } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -48,8 +48,14 @@ if (!['compiled', 'imperative'].includes(options.loop))
   stop(`--loop ${options.loop}: compiled or imperative`)
 if (!existsSync(join(root, 'dist/index.js'))) stop('dist/ is missing: run `npm run build` first')
 
-const line = (command, args) =>
-  JSON.parse(execFileSync(command, args, { cwd: root, encoding: 'utf8' }))
+function line(command, args) {
+  const { status, stdout } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  return status === 0 ? JSON.parse(stdout) : stop(`${[command, ...args].join(' ')} failed`)
+}
 const burnish = (loop) =>
   line(process.execPath, [join(here, 'measure.mjs'), workload, String(threads), loop])
 const peers = {
