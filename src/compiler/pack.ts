@@ -22,6 +22,8 @@ import type { Machine } from './program.js'
 /** Nanoseconds to copy an element into another order, and for one multiply-add of a full vector tile. */
 const COPY = 1.2
 const MULTIPLY = 0.05
+/** Nanoseconds to read a byte from beyond the second-level cache. */
+const STREAM = 0.07
 /** How much slower a multiply-add is in scalar code. */
 const SCALAR = 8
 
@@ -183,6 +185,7 @@ function planLane(
     )
     if (occurs.length === 0) {
       rows = Math.max(rows, freeRows(operand, domain, variable))
+      cost += streamed(node, i, spec[name], machine)
       continue
     }
     carried++
@@ -204,6 +207,23 @@ function planLane(
   const tiled = rows > 1 || carried === 2 ? 1 : 0.5
   cost += (work * MULTIPLY) / (filled * wide * tiled)
   return { axis, cost, copies }
+}
+
+/** Time to read the operand without lanes again for every position it does not depend on, where no cache holds it. */
+function streamed(
+  node: NodeOf<'contract'>,
+  i: number,
+  indices: readonly Index[],
+  machine: Machine,
+): number {
+  const bytes = 4 * node.args[i].shape.reduce((n, size) => n * size, 1)
+  if (bytes <= machine.secondLevelCache) return 0
+  const { spec } = node
+  const again = spec.extents
+    .slice(0, spec.rank)
+    .filter((_, axis) => !indices.some((index) => index.terms.some(([x]) => x === axis)))
+    .reduce((n, extent) => n * extent, 1)
+  return (bytes * STREAM * again) / (machine.lanes * machine.tile.vectors)
 }
 
 /** The longest axis, free of conditions, that only this operand has: the tile's rows. */

@@ -30,8 +30,8 @@ import { finishKernel, type LowerContext, type Lowered, Operands } from './lower
 
 /** Accumulators that fit the registers beside the operands. */
 const ACCUMULATORS = 8
-/** Reduction lengths from which the first summed loop goes outside of the output's loops. */
-const HOIST_INNER = 64
+/** First-level caches that a tile's panel must fill before sums are cut into blocks. */
+const HOIST_FROM = 1.5
 
 /** How one output axis is walked: `trips` turns of `step` from `start`, each at `offsets`. */
 interface Segment {
@@ -55,7 +55,8 @@ interface TilePlan {
   readonly rowSegments: readonly Segment[]
   readonly columnSegments: readonly Segment[]
   readonly loops: readonly Axis[]
-  readonly hoisted: Axis | undefined
+  /** Summed axes outside of the output's loops: sums are accumulated in memory. */
+  readonly hoisted: readonly Axis[]
   readonly summed: readonly Axis[]
 }
 
@@ -135,24 +136,36 @@ function planTiles(
     columnTile = columns ? divisorNear(columns.extent, most[1]) : 1
   }
   const loops = outer.filter((axis) => axis !== lane && axis !== rows && axis !== columns)
-  const inner = summed.slice(1).reduce((n, axis) => n * axis.extent, 1)
-  const hoisted =
-    inBoth && group.chain.length === 1 && summed.length > 1 && inner >= HOIST_INNER
-      ? summed[0]
-      : undefined
+  const hoisted = group.chain.length === 1 ? hoist(summed, width * vectorsAcross, context) : []
   return {
     lane,
     rows,
     columns,
-    laneSegments: lane
-      ? laneSegments(lane.extent, width, vectorsAcross, hoisted === undefined)
-      : [],
+    laneSegments: lane ? laneSegments(lane.extent, width, vectorsAcross, hoisted.length === 0) : [],
     rowSegments: rows ? tileSegments(rows.extent, rowTile) : [],
     columnSegments: columns ? tileSegments(columns.extent, columnTile) : [],
     loops,
     hoisted,
-    summed: hoisted ? summed.slice(1) : summed,
+    summed: summed.slice(hoisted.length),
   }
+}
+
+/**
+ * The leading summed axes that go outside of the output's loops, so that the panel one tile reads stays in the
+ * first-level cache and serves all tiles; partial sums then pass through memory, once a block.
+ */
+function hoist(
+  summed: readonly Axis[],
+  panelWidth: number,
+  context: LowerContext,
+): readonly Axis[] {
+  const panel = (axes: readonly Axis[]) =>
+    axes.reduce((n, axis) => n * axis.extent, 1) * panelWidth * 4
+  if (panel(summed) <= HOIST_FROM * context.machine.firstLevelCache) return []
+  let count = 0
+  while (count < summed.length - 1 && panel(summed.slice(count)) > context.machine.firstLevelCache)
+    count++
+  return summed.slice(0, count)
 }
 
 /** The output axis for vectors: contiguous in the result and in one operand or both, and never clipped. */
@@ -310,12 +323,14 @@ class TileBuilder {
       for (const acc of accumulators) b.emit(set(acc, num('f32', 0, width)))
     }
     const endAt = (place: Place) => domain.endIndex.map((affine) => at(affine, place))
-    if (plan.hoisted) {
+    if (plan.hoisted.length > 0) {
       const out = this.operands.write(this.end)
-      b.when([{ affine: ofVariable(plan.hoisted.variable), extent: 1 }], zeros, () => {
+      const first = plan.hoisted.map((axis) => ({ affine: ofVariable(axis.variable), extent: 1 }))
+      b.when(first, zeros, () => {
         places.forEach((place, i) => {
           const address = linear(endAt(place), this.end.shape)
-          b.emit(set(accumulators[i], load('float32', out, address, { lanes: width, stride: 1 })))
+          const stride = b.lane ? coefficientOf(address, b.lane) : 1
+          b.emit(set(accumulators[i], load('float32', out, address, { lanes: width, stride })))
         })
       })
       this.operands.buffers[out].read = true
@@ -481,25 +496,40 @@ function build(
     for (const segment of segments)
       t.walk(plan.columns, segment, (columnAt) => rowsThen(columnAt, segment, lane))
   }
+  // A loop that the operand with the lanes does not depend on goes inside: its panel is read once for all turns.
+  const carriers = [domain.a, domain.b].filter(
+    (operand) => plan.lane && coefficientOf(addressOf(operand), plan.lane.variable) !== 0,
+  )
+  const inside = plan.lane
+    ? split.before.filter((axis) =>
+        carriers.every((operand) => coefficientOf(addressOf(operand), axis.variable) === 0),
+      )
+    : []
+  const outside = split.before.filter((axis) => !inside.includes(axis))
   const lanesThen = () => {
     const segments = plan.lane ? plan.laneSegments : [undefined]
-    for (const segment of segments) t.walkLanes(segment, () => columnsThen(segment))
+    for (const segment of segments)
+      t.walkLanes(segment, () => nest(inside, 0, () => columnsThen(segment)))
   }
   const hoistedThen = () => {
-    if (!plan.hoisted) return lanesThen()
-    b.loop(plan.hoisted.variable, 0, plan.hoisted.extent, 1, lanesThen)
+    const nestHoisted = (k: number): void => {
+      if (k === plan.hoisted.length) return nest(outside, 0, lanesThen)
+      const { variable, extent } = plan.hoisted[k]
+      b.loop(variable, 0, extent, 1, () => nestHoisted(k + 1))
+    }
+    nestHoisted(0)
   }
-  const nest = (k: number): void => {
-    if (k === split.before.length) return hoistedThen()
-    const { variable, extent } = split.before[k]
-    b.loop(variable, 0, extent, 1, () => nest(k + 1))
+  const nest = (loops: readonly Axis[], k: number, then: () => void): void => {
+    if (k === loops.length) return then()
+    const { variable, extent } = loops[k]
+    b.loop(variable, 0, extent, 1, () => nest(loops, k + 1, then))
   }
   const [item] = domain.outer
   for (const copy of group.locals) {
     const buffer = t.bufferOf(copy)
     if (buffer !== undefined) copyItem(b, copy, ofVariable(item), buffer)
   }
-  nest(0)
+  hoistedThen()
   const products = group.core.spec.extents.reduce((product, n) => product * n, 1)
   const conditions = [...conditionsOf(domain.a), ...conditionsOf(domain.b)]
   const flops = Math.round(conditions.reduce((f, c) => f * shareInside(c, domain), 2 * products))
@@ -554,7 +584,7 @@ function chooseParallel(loops: readonly Axis[], plan: TilePlan, domain: Contract
           before: loops.filter((axis) => axis !== best),
         }
       : { variable: names.variable('once'), extent: 1, before: loops }
-  const count = largestDivisor(tiles, 16)
+  const count = largestDivisor(tiles, plan.hoisted.length > 0 ? 8 : 16)
   const turns = tiles / count
   const variable = names.variable('block')
   extents.set(variable.id, count)
