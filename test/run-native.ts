@@ -3,7 +3,7 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Program } from '../src/compiler/program.js'
-import { type Native, openNative, openWorkshop } from '../src/devices/cpu/native/native.js'
+import { createNative, type Native, openWorkshop } from '../src/devices/cpu/native/native.js'
 import { RESERVED } from '../src/targets/wasm/addresses.js'
 import { control, controlBytes } from '../src/targets/wasm/control.js'
 import { scratchStride } from '../src/targets/wasm/driver.js'
@@ -48,7 +48,8 @@ export async function nativeRunner(threads: number, megabytes = 64): Promise<Run
   const pages = megabytes * 16
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
   let done: (milliseconds: number) => void = () => {}
-  const native = await openNative({ memory, threads, done: (_, ms) => done(ms) })
+  const workshop = await openWorkshop()
+  const native = createNative(workshop, { memory, threads, done: (_, ms) => done(ms) })
   return {
     native,
     async run(program, args, rounds = 1) {

@@ -94,11 +94,18 @@ export interface RunReport {
   /** Milliseconds of the run on the device, and of each region when profiling. */
   readonly milliseconds: number
   readonly regions?: readonly number[]
+  /** The program that ran, where it is not the one that was loaded but was planned again for another machine. */
+  readonly program?: Program
 }
+
+/** The graph of a loaded program compiled for another machine. */
+export type Replan = (machine: Machine) => Program
 
 export interface Executable {
   /** Queues a run; runs of a device happen one at a time in the order queued. Rejects when a kernel traps. */
   run(args: readonly Storage[], options?: { readonly profile?: boolean }): Promise<RunReport>
+  /** Waits for the fastest way to run it, at most so many milliseconds; what the next run then uses. */
+  settle?(milliseconds: number): Promise<string>
   dispose(): void
 }
 
@@ -115,7 +122,9 @@ export interface DeviceOf<Accepts extends 'graph' | 'program', Loaded> {
   read(storage: Storage): Promise<Uint8Array>
   /** The content now: only when no queued run touches it. */
   peek(storage: Storage): Uint8Array
-  load(code: Loaded): Executable
+  /** Whether `load` makes use of `replan`. */
+  readonly replans?: boolean
+  load(code: Loaded, replan?: Replan): Executable
   /** Ends workers; everything on the device is lost. */
   close(): Promise<void>
 }

@@ -11,10 +11,12 @@ export interface DeviceOptions {
   readonly maximumMemory?: number
   /** False: the cpu device computes on the calling thread, as in a page that is not cross-origin isolated. */
   readonly shared?: boolean
+  /** What computes on the cpu device: see its CpuOptions. */
+  readonly tier?: 'auto' | 'wasm' | 'native'
 }
 
 const devices: { readonly [name: string]: (options: DeviceOptions) => Promise<Device> } = {
-  cpu: async (options) => (await import('./cpu/device.js')).createCpu(options),
+  cpu: async (options) => (await import('./cpu/device.js')).openCpu(options),
   reference: async () => (await import('./reference.js')).createReference(),
   null: async () => (await import('./null.js')).createNull(),
 }

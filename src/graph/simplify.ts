@@ -5,7 +5,16 @@
 // of rewrite.ts, which look at a node and its arguments only, so the work is linear in the nodes. Leaves out
 // what needs to know the machine (see compiler/fuse.ts) or the users of a value.
 import { sameShape } from '../base/shape.js'
-import { building, type Graph, mix, type Node, rootsOf, topological, withArgs } from './node.js'
+import {
+  building,
+  type Graph,
+  type InputNode,
+  mix,
+  type Node,
+  rootsOf,
+  topological,
+  withArgs,
+} from './node.js'
 import { describe } from './print.js'
 import { rewrite } from './rewrite.js'
 
@@ -43,6 +52,31 @@ export function simplify(graph: Graph): Graph {
     }
   })
   return mapRoots(expanded, find)
+}
+
+/** The same graph over inputs of its own, so that keeping it keeps no data; composites are expanded. */
+export function detachInputs(graph: Graph): Graph {
+  const expanded = expandComposites(graph)
+  const done = new Map<Node, Node>()
+  const find = (node: Node): Node => {
+    if (node.kind !== 'input') return done.get(node) ?? node
+    return own(node)
+  }
+  const own = (node: InputNode): InputNode => {
+    const known = done.get(node)
+    if (known?.kind === 'input') return known
+    const free: InputNode = { ...node, source: {}, mark: 0, slot: 0 }
+    done.set(node, free)
+    return free
+  }
+  for (const node of topological(rootsOf(expanded)))
+    if (node.kind !== 'input') done.set(node, withArgs(node, node.args.map(find)))
+  const { outputs, updates, guard } = mapRoots(expanded, find)
+  return {
+    outputs,
+    updates: updates.map(({ target, value }) => ({ target: own(target), value })),
+    ...(guard ? { guard } : {}),
+  }
 }
 
 /** Runs `walk`, which sets the label of what it builds, and puts the label back. */

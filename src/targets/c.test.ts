@@ -4,8 +4,6 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { cases, gathering } from '../../test/machine-cases.js'
 import { firstDifference } from '../../test/programs.js'
 import { hasNative, nativeRunner, ownCache, type Runner } from '../../test/run-native.js'
-import { kernelText } from './c/body.js'
-import { cSource, emitC } from './c.js'
 import { runJs } from './js.js'
 
 ownCache()

@@ -5,8 +5,9 @@
 // that have it, and nowhere else.
 import type { Kernel } from '../compiler/kernel.js'
 import type { Program, Target } from '../compiler/program.js'
-import { kernelText, parametersText } from './c/body.js'
+import { elementTypes, kernelText, parametersText } from './c/body.js'
 import { driverText } from './c/driver.js'
+import { stored } from './c/expressions.js'
 import { prelude } from './c/prelude.js'
 
 export interface CFunction {
@@ -22,8 +23,6 @@ export interface CCode {
   /** The function `burnish_run`, which needs all declarations before it. */
   readonly driver: string
 }
-
-const pointerType = { float32: 'float *', int32: 'i32 *', uint8: 'uint8_t *', bool: 'uint8_t *' }
 
 export function emitC(program: Program): CCode {
   const names = new Map<string, string>()
@@ -42,7 +41,7 @@ export function emitC(program: Program): CCode {
   }
   const calls = program.kernels.map((kernel) => ({
     name: nameOf(kernel),
-    types: kernel.buffers.map(({ dtype }) => pointerType[dtype]),
+    types: kernel.buffers.map(({ dtype }) => `${elementTypes[stored(dtype)]} *`),
   }))
   const { lanes, fma } = program.machine
   return { prelude: prelude(lanes, fma), kernels, driver: driverText(program, calls) }

@@ -10,6 +10,11 @@ export interface DeviceOptions {
   readonly maximumMemory?: number
   /** False: no workers, the cpu device computes on the calling thread, as in a page that is not cross-origin isolated. */
   readonly shared?: boolean
+  /**
+   * Of the cpu device: `wasm` computes in WebAssembly, `native` in C compiled for this machine (where there is a compiler
+   * and the package koffi), `auto` in WebAssembly until the C of a program that runs often is ready.
+   */
+  readonly tier?: 'auto' | 'wasm' | 'native'
 }
 
 const DEFAULT_DEVICE = 'cpu'
@@ -19,9 +24,8 @@ const current: { runner: Runner | undefined } = { runner: undefined }
 
 function runnerOf(name: string | Device, options: DeviceOptions): Runner {
   const given = typeof name !== 'string'
-  const key = given
-    ? name
-    : `${name} ${options.threads ?? ''} ${options.maximumMemory ?? ''} ${options.shared ?? ''}`
+  const { threads, maximumMemory, shared, tier } = options
+  const key = given ? name : [name, threads, maximumMemory, shared, tier].join(' ')
   let runner = runners.get(key)
   if (runner === undefined) {
     runner = given

@@ -6,10 +6,10 @@
 import { itemSize } from '../base/dtype.js'
 import { BurnishError, fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
-import type { Argument, Device, Executable, Report } from '../compiler/program.js'
+import type { Argument, Device, Executable, Program, Replan, Report } from '../compiler/program.js'
 import { reportingNodes } from '../graph/interpret.js'
 import type { Graph, InputNode } from '../graph/node.js'
-import { expandComposites } from '../graph/simplify.js'
+import { detachInputs, expandComposites } from '../graph/simplify.js'
 import { debug } from './debug.js'
 
 const MOST_PROGRAMS = 64
@@ -18,15 +18,12 @@ const MOST_PROGRAMS = 64
 export interface Loaded {
   readonly executable: Executable
   readonly arguments: readonly Argument[]
-  /** What status code 1, 2, … means. */
-  readonly report: (code: number) => Report | undefined
+  /** What status code 1, 2, … of the program that ran means. */
+  readonly report: (code: number, ran?: Program) => Report | undefined
   runs: number
 }
 
-type CompileGraph = (
-  graph: Graph,
-  machine: Device['machine'],
-) => import('../compiler/program.js').Program
+type CompileGraph = (graph: Graph, machine: Device['machine']) => Program
 
 export interface Job {
   start(device: Device, runner: Runner): void
@@ -108,14 +105,15 @@ export class Runner {
     const device = this.device
     if (device === undefined) return fail('the device has not started')
     if (device.accepts === 'program') {
-      if (this.#compile === undefined) return fail('the compiler has not been loaded')
-      const program = this.#compile(graph, device.machine)
+      const compile = this.#compile
+      if (compile === undefined) return fail('the compiler has not been loaded')
+      const program = compile(graph, device.machine)
       debug(graph, program)
-      const executable = device.load(program)
+      const executable = device.load(program, device.replans ? again(compile, graph) : undefined)
       return {
         executable,
         arguments: program.arguments,
-        report: (code) => program.reports[code - 1],
+        report: (code, ran = program) => ran.reports[code - 1],
         runs: 0,
       }
     }
@@ -130,6 +128,12 @@ export class Runner {
     this.#programs.clear()
     await (await this.started).close()
   }
+}
+
+/** Compiles the graph for another machine, when asked. Holds none of the data its inputs are bound to. */
+function again(compile: CompileGraph, graph: Graph): Replan {
+  const kept = detachInputs(graph)
+  return (machine) => compile(kept, machine)
 }
 
 /** Inputs in order, `update` where an update rewrites them; then one `out` for each output. */

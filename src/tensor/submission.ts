@@ -252,7 +252,7 @@ export function hostCopy(device: Device, value: Value, held: Held): TypedArray {
 }
 
 async function describe(report: RunReport, loaded: Loaded, request: Request): Promise<Error> {
-  const meaning = loaded.report(report.code)
+  const meaning = loaded.report(report.code, report.program)
   invariant(meaning !== undefined, () => `status code ${report.code} has no meaning`)
   if (meaning.kind === 'guard')
     return request.explain === undefined

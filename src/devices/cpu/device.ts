@@ -1,7 +1,7 @@
 // The cpu device: WebAssembly on workers over one memory. Main only allocates, copies and posts; N threads are N
 // workers. A page that cannot share memory gets one thread, on main, and one line that says so.
 
-import { canShare, hardwareThreads, spawn } from '#spawn'
+import { canShare, hardwareThreads, nativeTier, spawn } from '#spawn'
 import { BurnishError, invariant } from '../../base/errors.js'
 import type { DeviceOf, Executable, Program, Storage } from '../../compiler/program.js'
 import { emitWasm } from '../../targets/wasm/emit.js'
@@ -9,8 +9,10 @@ import { hasRelaxedSimd, hasSimd } from '../../targets/wasm/features.js'
 import { spawnInline } from './inline.js'
 import { cpuMachine } from './machine.js'
 import { createMemory } from './memory.js'
+import type { Native, Workshop } from './native/native.js'
 import { createPool, type Pool } from './pool.js'
 import { createQueue, type Loaded } from './queue.js'
+import { createTiered, type Tiered } from './tiers.js'
 
 export interface CpuOptions {
   /** Workers; as many as the machine has threads unless given. */
@@ -19,6 +21,12 @@ export interface CpuOptions {
   readonly maximumMemory?: number
   /** False: one thread on unshared memory, as in a page that is not cross-origin isolated. */
   readonly shared?: boolean
+  /**
+   * What computes: `wasm`; `native`, C compiled for this machine, for which runs wait; or `auto`, WebAssembly until the
+   * C of a program that runs often is ready. Where C cannot be compiled and loaded, WebAssembly computes and one line
+   * says why.
+   */
+  readonly tier?: 'auto' | 'wasm' | 'native'
 }
 
 export interface CpuStorage extends Storage {
@@ -46,7 +54,30 @@ function compileModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   }
 }
 
-export function createCpu(options: CpuOptions = {}): CpuDevice {
+/** A device planned for its tier: with `native` it knows the machine before it loads a program. */
+export async function openCpu(options: CpuOptions = {}): Promise<CpuDevice> {
+  if (options.tier !== 'native' || nativeTier === undefined) return createCpu(options)
+  try {
+    return createCpu(options, await (await nativeTier()).openWorkshop())
+  } catch (error) {
+    createNotice()(error)
+    return createCpu({ ...options, tier: 'wasm' })
+  }
+}
+
+/** Says the first of a device's reasons: one line is enough. */
+function createNotice(): (reason: unknown) => void {
+  let said = false
+  return (reason) => {
+    if (said) return
+    said = true
+    const text = reason instanceof Error ? reason.message : String(reason)
+    console.warn(`burnish: computing in WebAssembly, not in C: ${text}`)
+  }
+}
+
+/** `workshop`: the parts of the C tier, already open. */
+export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDevice {
   if (!hasSimd())
     throw new BurnishError(
       'cpu: this engine has no WebAssembly SIMD; use Node 20 or a browser of 2023',
@@ -60,8 +91,34 @@ export function createCpu(options: CpuOptions = {}): CpuDevice {
   const threads = shared ? wanted : 1
   const relaxed = hasRelaxedSimd()
   const memory = createMemory(shared, options.maximumMemory)
+  const sayWhy = createNotice()
+  const tier = shared ? (options.tier ?? 'wasm') : 'wasm'
+  if (tier !== options.tier && options.tier === 'native')
+    sayWhy('native threads need shared memory')
+  const wasmMachine = cpuMachine(relaxed)
   const queue = createQueue(memory, threads, () => pool)
-  const pool: Pool = createPool(shared ? spawn : spawnInline, memory.memory, threads, queue)
+  let pool: Pool | undefined
+  const workers = () => {
+    pool ??= createPool(shared ? spawn : spawnInline, memory.memory, threads, queue)
+    return pool
+  }
+  // They start while the first program is compiled.
+  if (tier !== 'native') workers()
+  let native: Promise<Native | undefined> | undefined
+  const openNative = () => {
+    native ??= (async () => {
+      try {
+        if (nativeTier === undefined) throw new Error('there is no C in a browser')
+        const { createNative, openWorkshop } = await nativeTier()
+        const settings = { memory: memory.memory, threads, done: queue.done }
+        return createNative(workshop ?? (await openWorkshop()), settings)
+      } catch (error) {
+        sayWhy(error)
+        return undefined
+      }
+    })()
+    return native
+  }
   let programs = 0
   let closed = false
 
@@ -76,10 +133,33 @@ export function createCpu(options: CpuOptions = {}): CpuDevice {
     return (storage as CpuStorage).address
   }
 
+  const loadWasm = (program: Program) => {
+    const id = ++programs
+    const { bytes } = emitWasm(program, { shared, relaxed })
+    workers().load(id, compileModule(bytes))
+    const steps = program.regions.flatMap((region) => region.steps)
+    const post: Loaded['post'] = (place) => workers().run({ kind: 'run', program: id, ...place })
+    return { tier: 'wasm' as const, program, steps, post, unload: () => workers().unload(id) }
+  }
+  const onlyWasm = (loaded: ReturnType<typeof loadWasm>): Tiered => ({
+    choose: () => loaded,
+    ran: () => {},
+    dispose: () => queue.finally(loaded.unload),
+  })
+  const tiers = (prefer: 'auto' | 'native') => ({
+    prefer,
+    queue,
+    native: openNative,
+    notice: sayWhy,
+    loadWasm,
+    wasmMachine,
+  })
+
   const device: CpuDevice = {
     name: 'cpu',
     accepts: 'program',
-    machine: cpuMachine(relaxed),
+    machine: tier === 'native' && workshop ? workshop.machine : wasmMachine,
+    replans: tier !== 'wasm',
     threads,
     memory: memory.memory,
     alloc(bytes, owner = 'tensor') {
@@ -114,29 +194,30 @@ export function createCpu(options: CpuOptions = {}): CpuDevice {
     peek(storage) {
       return memory.bytes(addressOf(storage), storage.bytes).slice()
     },
-    load(program): Executable {
-      const id = ++programs
-      const { bytes } = emitWasm(program, { shared, relaxed })
-      pool.load(id, compileModule(bytes))
-      const steps = program.regions.flatMap((region) => region.steps)
-      const loaded: Loaded = { id, program, steps }
+    load(program, replan): Executable {
+      const tiered: Tiered =
+        tier === 'wasm' ? onlyWasm(loadWasm(program)) : createTiered(tiers(tier), program, replan)
+      const { settle } = tiered
       return {
-        run(args, settings) {
+        async run(args, settings) {
           invariant(
             args.length === program.arguments.length,
             () => `${args.length} storages for ${program.arguments.length} arguments`,
           )
-          return queue.run(loaded, args.map(addressOf), settings?.profile ?? false)
+          const addresses = args.map(addressOf)
+          const report = await queue.run(tiered.choose, addresses, settings?.profile ?? false)
+          tiered.ran(report.milliseconds)
+          return report
         },
-        dispose() {
-          queue.finally(() => pool.unload(id))
-        },
+        ...(settle === undefined ? {} : { settle }),
+        dispose: tiered.dispose,
       }
     },
     async close() {
       closed = true
       queue.close()
-      await pool.close()
+      await pool?.close()
+      await (await native)?.pool.close()
     },
   }
   return device

@@ -13,16 +13,31 @@ import type { Pool } from './pool.js'
 /** Runs posted and not yet done. More would gain nothing and lose more when one fails. */
 const MOST_POSTED = 8
 
+/** Who computes: workers, or native threads. */
+export type Tier = 'wasm' | 'native'
+
+/** Where a run's words and spaces lie. */
+export interface Place {
+  readonly run: number
+  /** Addresses: the table of arguments, the arena, all threads' scratch, the control block. */
+  readonly args: number
+  readonly arena: number
+  readonly scratch: number
+  readonly control: number
+}
+
 export interface Loaded {
-  readonly id: number
+  readonly tier: Tier
   readonly program: Program
   /** Steps of all regions in order: what a step word means. */
   readonly steps: readonly Program['regions'][number]['steps'][number][]
+  post(place: Place): void
 }
 
 interface RunJob {
   readonly kind: 'run'
-  readonly loaded: Loaded
+  /** What runs, asked when its turn comes; undefined: not ready, `pump` will be called. */
+  readonly choose: () => Loaded | undefined
   readonly args: readonly number[]
   readonly profile: boolean
   readonly resolve: (report: RunReport) => void
@@ -37,6 +52,7 @@ interface ReadJob {
 
 interface Posted {
   readonly job: RunJob
+  readonly loaded: Loaded
   readonly run: number
   readonly block: number
   readonly times: number
@@ -44,7 +60,9 @@ interface Posted {
 
 export interface Queue {
   readonly idle: boolean
-  run(loaded: Loaded, args: readonly number[], profile: boolean): Promise<RunReport>
+  run(choose: RunJob['choose'], args: readonly number[], profile: boolean): Promise<RunReport>
+  /** Goes on when what a run waited for is ready. */
+  pump(): void
   /** Calls `act` when everything queued so far is done. */
   after<T>(act: () => T): Promise<T>
   /** Does it now when idle, else when everything queued so far is done, failed or not. */
@@ -58,7 +76,11 @@ export interface Queue {
   close(): void
 }
 
-export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool): Queue {
+export function createQueue(
+  memory: CpuMemory,
+  threads: number,
+  pool: () => Pick<Pool, 'hold'> | undefined,
+): Queue {
   const waiting: (RunJob | ReadJob)[] = []
   const posted: Posted[] = []
   let later: { readonly after: number; readonly act: () => void }[] = []
@@ -66,7 +88,7 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
   /** Jobs asked for and finished so far; jobs finish in order. */
   let asked = 0
   let finished = 0
-  let lingering: number | undefined
+  const lingering = new Map<Tier, number>()
   let closed = false
   const arena = { address: 0, bytes: 0 }
   const scratch = { address: 0, bytes: 0 }
@@ -89,8 +111,8 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
     for (const { act } of due) act()
   }
 
-  const post = (job: RunJob) => {
-    const { program, id } = job.loaded
+  const post = (job: RunJob, loaded: Loaded) => {
+    const { program } = loaded
     const words = controlBytes(threads)
     const table = Math.ceil(job.args.length / 2) * 8
     const times = job.profile ? 8 * (program.regions.length + 1) : 0
@@ -101,16 +123,22 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
     for (let i = 0; i < job.args.length; i++) view[words / 4 + i] = job.args[i]
     const run = ++runs
     if (job.profile) view[control.profile / 4] = block + words + table
-    posted.push({ job, run, block, times: block + words + table })
-    pool().run({
-      kind: 'run',
-      program: id,
+    posted.push({ job, loaded, run, block, times: block + words + table })
+    loaded.post({
       run,
       args: block + words,
       arena: arena.address,
       scratch: scratch.address,
       control: block,
     })
+  }
+
+  const chosen = (job: RunJob): Loaded | Error | undefined => {
+    try {
+      return job.choose()
+    } catch (error) {
+      return errorOf(error)
+    }
   }
 
   const pump = () => {
@@ -130,7 +158,16 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
         finish()
         continue
       }
-      const { program } = job.loaded
+      const loaded = chosen(job)
+      if (loaded instanceof Error) {
+        waiting.shift()
+        job.reject(loaded)
+        finish()
+        continue
+      }
+      // One after the other also where workers and native threads take turns.
+      if (loaded === undefined || (busy && posted[0].loaded.tier !== loaded.tier)) break
+      const { program } = loaded
       const scratchBytes = scratchStride(program) * threads
       // The arena and the scratch grow only while nothing runs in them.
       if (busy && (program.arenaBytes > arena.bytes || scratchBytes > scratch.bytes)) break
@@ -138,23 +175,24 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
       try {
         ensure(arena, program.arenaBytes, 'arena of intermediate results')
         ensure(scratch, scratchBytes, 'scratch of the threads')
-        post(job)
+        post(job, loaded)
       } catch (error) {
-        job.reject(error instanceof Error ? error : new Error(String(error)))
+        job.reject(errorOf(error))
         finish()
       }
     }
-    pool().hold(posted.length > 0)
+    pool()?.hold(posted.length > 0)
   }
 
-  const linger = (block: number) => {
-    if (lingering !== undefined) memory.free(lingering)
-    lingering = block
+  const linger = (tier: Tier, block: number) => {
+    const last = lingering.get(tier)
+    if (last !== undefined) memory.free(last)
+    lingering.set(tier, block)
   }
 
   const describe = (failure: Parameters<Queue['failed']>[0], at: Posted): string => {
     const number = memory.words(at.block + stepWord(failure.thread), 1)[0]
-    const { steps, program } = at.job.loaded
+    const { steps, program } = at.loaded
     const step = steps[number]
     if (step === undefined) return `internal: a worker failed: ${failure.message}`
     const kernel = program.kernels[step.kernel].name
@@ -165,10 +203,11 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
     get idle() {
       return posted.length === 0 && waiting.length === 0
     },
-    run(loaded, args, profile) {
+    pump,
+    run(choose, args, profile) {
       asked++
       return new Promise((resolve, reject) => {
-        waiting.push({ kind: 'run', loaded, args, profile, resolve, reject })
+        waiting.push({ kind: 'run', choose, args, profile, resolve, reject })
         pump()
       })
     },
@@ -186,35 +225,48 @@ export function createQueue(memory: CpuMemory, threads: number, pool: () => Pool
     done(run, milliseconds) {
       const entry = posted.shift()
       invariant(entry?.run === run, () => `run ${run} is done out of order`)
-      const { job, block } = entry
+      const { job, block, loaded } = entry
       const view = memory.words(block, controlBytes(threads) / 4)
-      const report = { code: view[control.code / 4], value: view[control.value / 4], milliseconds }
-      const count = job.loaded.program.regions.length
+      const { program } = loaded
+      const report = {
+        code: view[control.code / 4],
+        value: view[control.value / 4],
+        milliseconds,
+        program,
+      }
+      const count = program.regions.length
       const times = job.profile ? memory.doubles(entry.times, count + 1) : undefined
       const regions = times && Array.from({ length: count }, (_, i) => times[i + 1] - times[i])
-      linger(block)
+      linger(loaded.tier, block)
       finish()
       pump()
       job.resolve(regions === undefined ? report : { ...report, regions })
     },
     failed(failure) {
+      // Workers that die while native threads compute lose nothing.
+      if (posted[0]?.loaded.tier === 'native') return
       // The pool has been replaced: no worker touches the old blocks any more.
       const at = posted.find((entry) => entry.run === failure.run) ?? posted[0]
       const text = at === undefined ? undefined : describe(failure, at)
       const lost = posted.splice(0)
       const dropped = waiting.splice(0)
       for (const { block } of lost) memory.free(block)
-      if (lingering !== undefined) memory.free(lingering)
-      lingering = undefined
+      const last = lingering.get('wasm')
+      if (last !== undefined) memory.free(last)
+      lingering.delete('wasm')
       for (const entry of lost)
         entry.job.reject(new Error(entry === at ? text : `an earlier run failed: ${text}`))
       for (const job of dropped) job.reject(new Error(`an earlier run failed: ${text}`))
       for (let i = lost.length + dropped.length; i > 0; i--) finish()
-      pool().hold(false)
+      pool()?.hold(false)
     },
     close() {
       closed = true
       pump()
     },
   }
+}
+
+function errorOf(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }

@@ -42,5 +42,6 @@ export function tasks(): (act: () => void) => void {
 /** Whether memory can be shared with workers. */
 export const canShare = true
 
-/** The C tier's parts. */
-export const nativeTier = () => import('./native/native.js')
+/** The parts of the C tier. */
+export const nativeTier: (() => Promise<typeof import('./native/native.js')>) | undefined = () =>
+  import('./native/native.js')

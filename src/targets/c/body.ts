@@ -1,6 +1,5 @@
 // Prints a kernel as one C function: (begin, end, buffers…, status) → nothing. Names are numbers, so that kernels that
 // differ only in what they are called have one text.
-import type { DType } from '../../base/dtype.js'
 import { invariant } from '../../base/errors.js'
 import type { Bound, Kernel, Local, Statement, Type } from '../../compiler/kernel.js'
 import {
@@ -10,15 +9,20 @@ import {
   expressionText,
   localName,
   quotientText,
+  stored,
   variableName,
 } from './expressions.js'
 
-const elementType: { readonly [D in DType]: string } = {
+/** C's types of elements. */
+export const elementTypes = {
   float32: 'float',
+  float16: 'uint16_t',
+  bfloat16: 'uint16_t',
   int32: 'i32',
+  uint16: 'uint16_t',
   uint8: 'uint8_t',
   bool: 'uint8_t',
-}
+} as const
 
 const scalarTypes: { readonly [T in Type]: string } = { f32: 'float', i32: 'i32', bool: 'i32' }
 const vectorTypes: { readonly [T in Type]: string } = { f32: 'F', i32: 'I', bool: 'B' }
@@ -27,7 +31,7 @@ const vectorTypes: { readonly [T in Type]: string } = { f32: 'F', i32: 'I', bool
 export function parametersText(kernel: Kernel): string {
   const buffers = kernel.buffers.map(
     ({ dtype, access }, i) =>
-      `${access === 'read' ? 'const ' : ''}${elementType[dtype]} *${bufferName(i)}`,
+      `${access === 'read' ? 'const ' : ''}${elementTypes[stored(dtype)]} *${bufferName(i)}`,
   )
   return `(${['N begin', 'N end', ...buffers, 'i32 *status'].join(', ')})`
 }

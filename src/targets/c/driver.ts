@@ -6,10 +6,11 @@ import { control } from '../wasm/control.js'
 import { scratchStride } from '../wasm/driver.js'
 
 /**
- * Looks at the generation before a thread sleeps. Each has a pause in it, of 20 to 140 cycles, so this is 20 to 90 µs:
- * see SPINS in ../wasm/driver.ts.
+ * The most and the fewest looks at the generation before a thread sleeps, which each thread finds for itself (Note:
+ * patience, in ../wasm/driver.ts). Each has a pause in it, of 20 to 140 cycles: 2000 are 20 to 90 µs.
  */
 const SPINS = 2000
+const FEWEST_SPINS = 100
 /** A sleeper looks at the abort word at least this often, in nanoseconds. */
 const NAP = 50_000_000
 
@@ -44,8 +45,10 @@ INLINE double now(void) {
 `
 
 const barrier = `#define WORD(offset) ((u32 *)(control + (offset)))
+static struct { int spins; char line[60]; } patience[64];
 /* 1 when the run is aborted. */
-static int meet(char *control, u32 threads) {
+static int meet(char *control, u32 threads, i32 thread) {
+  int *patient = &patience[thread & 63].spins;
   u32 *generation = WORD(${control.generation}), *abort = WORD(${control.abort});
   u32 before = look(generation);
   if (__atomic_add_fetch(WORD(${control.arrived}), 1, __ATOMIC_SEQ_CST) == threads) {
@@ -55,11 +58,15 @@ static int meet(char *control, u32 threads) {
     if (look(WORD(${control.sleepers}))) wake(generation);
     return look(abort) != 0;
   }
-  for (int spins = 0; spins < ${SPINS}; spins++) {
-    if (look(generation) != before) return look(abort) != 0;
+  for (int spins = *patient + ${FEWEST_SPINS}; spins > 0; spins--) {
+    if (look(generation) != before) {
+      *patient = *patient < ${SPINS} / 2 ? *patient * 2 + 1 : ${SPINS};
+      return look(abort) != 0;
+    }
     if (look(abort)) return 1;
     PAUSE;
   }
+  *patient /= 2;
   do {
     __atomic_add_fetch(WORD(${control.sleepers}), 1, __ATOMIC_SEQ_CST);
     sleepOn(generation, before);
@@ -100,7 +107,7 @@ export function driverText(
     })
     if (region.commit) lines.push('  }')
     lines.push(
-      '  if (threads > 1 ? meet(control, threads) : ABORTED) return 1;',
+      '  if (threads > 1 ? meet(control, threads, thread) : ABORTED) return 1;',
       `  STAMP(${r + 1})`,
     )
   })

@@ -1,5 +1,6 @@
 // Prints expressions of the loop IR as C. Functions without an operator are those of prelude.ts, with a small letter
 // for scalars and a capital for vectors: `max_f`, `max_F`.
+import { type DType, itemSize } from '../../base/dtype.js'
 import { invariant } from '../../base/errors.js'
 import type {
   Affine,
@@ -16,6 +17,11 @@ import type {
 export const variableName = (variable: Variable): string => `v${variable.id}`
 export const localName = (local: Local): string => `l${local.id}`
 export const bufferName = (index: number): string => `b${index}`
+
+/** How elements lie in memory, as prelude.ts names it: halves are their bits. */
+export function stored(dtype: DType): 'float32' | 'int32' | 'uint16' | 'uint8' | 'bool' {
+  return itemSize[dtype] === 2 ? 'uint16' : (dtype as 'float32' | 'int32' | 'uint8' | 'bool')
+}
 
 /** An integer of 64 bits. */
 export function affineText({ terms, offset }: Affine): string {
@@ -140,7 +146,7 @@ export function addressText(kernel: Kernel, { buffer, index, dynamic }: Access):
 }
 
 function loadText(kernel: Kernel, expr: Extract<Expr, { op: 'load' }>): string {
-  const { dtype } = kernel.buffers[expr.buffer]
+  const dtype = stored(kernel.buffers[expr.buffer].dtype)
   const address = addressText(kernel, expr)
   if (expr.lanes === 1) return dtype === 'bool' ? `(*(${address}) != 0)` : `(*(${address}))`
   if (expr.stride === 1) return `load_${dtype}(${address})`

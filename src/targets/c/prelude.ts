@@ -23,8 +23,10 @@ typedef i32 I __attribute__((vector_size(4 * L)));
 typedef u32 U __attribute__((vector_size(4 * L)));
 typedef I B;
 typedef uint8_t Q __attribute__((vector_size(L)));
+typedef uint16_t H __attribute__((vector_size(2 * L)));
 typedef float Fat __attribute__((vector_size(4 * L), aligned(4), may_alias));
 typedef i32 Iat __attribute__((vector_size(4 * L), aligned(4), may_alias));
+typedef uint16_t Hat __attribute__((vector_size(2 * L), aligned(2), may_alias));
 typedef uint8_t Qat __attribute__((vector_size(L), aligned(1), may_alias));
 #define EACH for (int j = 0; j < L; j++)
 #if defined(__clang__)
@@ -67,22 +69,27 @@ INLINE F broadcast_float32(const float *p) {
 #endif
 }
 INLINE I broadcast_int32(const i32 *p) { return splat_i(*p); }
+INLINE I broadcast_uint16(const uint16_t *p) { return splat_i(*p); }
 INLINE I broadcast_uint8(const uint8_t *p) { return splat_i(*p); }
 INLINE B broadcast_bool(const uint8_t *p) { return splat_b(*p != 0); }
 INLINE F load_float32(const float *p) { return *(const Fat *)p; }
 INLINE I load_int32(const i32 *p) { return *(const Iat *)p; }
+INLINE I load_uint16(const uint16_t *p) { return __builtin_convertvector(*(const Hat *)p, I); }
 INLINE I load_uint8(const uint8_t *p) { return __builtin_convertvector(*(const Qat *)p, I); }
 INLINE B load_bool(const uint8_t *p) { return load_uint8(p) != 0; }
 INLINE F strided_float32(const float *p, N s) { F r; EACH r[j] = p[j * s]; return r; }
 INLINE I strided_int32(const i32 *p, N s) { I r; EACH r[j] = p[j * s]; return r; }
+INLINE I strided_uint16(const uint16_t *p, N s) { I r; EACH r[j] = p[j * s]; return r; }
 INLINE I strided_uint8(const uint8_t *p, N s) { I r; EACH r[j] = p[j * s]; return r; }
 INLINE B strided_bool(const uint8_t *p, N s) { return strided_uint8(p, s) != 0; }
 INLINE void store_float32(float *p, F x) { *(Fat *)p = x; }
 INLINE void store_int32(i32 *p, I x) { *(Iat *)p = x; }
+INLINE void store_uint16(uint16_t *p, I x) { *(Hat *)p = __builtin_convertvector(x, H); }
 INLINE void store_uint8(uint8_t *p, I x) { *(Qat *)p = __builtin_convertvector(x, Q); }
 INLINE void store_bool(uint8_t *p, B x) { store_uint8(p, x & 1); }
 INLINE void scatter_float32(float *p, N s, F x) { EACH p[j * s] = x[j]; }
 INLINE void scatter_int32(i32 *p, N s, I x) { EACH p[j * s] = x[j]; }
+INLINE void scatter_uint16(uint16_t *p, N s, I x) { EACH p[j * s] = (uint16_t)x[j]; }
 INLINE void scatter_uint8(uint8_t *p, N s, I x) { EACH p[j * s] = (uint8_t)x[j]; }
 INLINE void scatter_bool(uint8_t *p, N s, B x) { EACH p[j * s] = x[j] & 1; }
 INLINE float lane_f(F x, int j) { return x[j]; }

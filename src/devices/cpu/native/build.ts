@@ -10,9 +10,9 @@ import type { Toolchain } from './toolchain.js'
 /** Characters of kernels that are worth a file, and a compiler, of their own: about half a second. */
 const FILE_SIZE = 60_000
 
-/** The key of code compiled with this toolchain. */
-export function keyOf(toolchain: Toolchain, source: string): string {
-  return hashOf(toolchain.identity, source)
+/** The key of files compiled with this toolchain. */
+export function keyOf(toolchain: Toolchain, files: readonly string[]): string {
+  return hashOf(toolchain.identity, ...files)
 }
 
 /** Finds or makes the object of some files of C; its path. */

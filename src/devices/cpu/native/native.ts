@@ -3,7 +3,7 @@ import type { Machine, Program } from '../../../compiler/program.js'
 import { emitC } from '../../../targets/c.js'
 import { build, filesOf, keyOf } from './build.js'
 import { type Cache, openCache } from './cache.js'
-import { type Address, type Library, openLibrary } from './library.js'
+import { type Address, type Library, openLibrary, type Runtime } from './library.js'
 import { createNativePool, type NativePool } from './pool.js'
 import { runtimeSource } from './runtime.js'
 import { findToolchain, type Toolchain } from './toolchain.js'
@@ -29,11 +29,13 @@ export interface NativeOptions {
   readonly done: (run: number, milliseconds: number) => void
 }
 
-/** What programs are made with: everything but threads. */
+/** What programs are made with: everything but memory and threads. */
 export interface Workshop {
+  readonly machine: Machine
   readonly toolchain: Toolchain
   readonly cache: Cache
   readonly library: Library
+  readonly runtime: Runtime
 }
 
 /** Rejects with a sentence of what is missing: compiler, koffi, or a folder for the cache. */
@@ -43,18 +45,18 @@ export async function openWorkshop(): Promise<Workshop> {
     openLibrary(),
     openCache(),
   ])
-  return { toolchain, cache, library }
+  const key = keyOf(toolchain, [runtimeSource])
+  const path = (await cache.find(key)) ?? (await build(toolchain, cache, key, [runtimeSource]))
+  return { machine: toolchain.machine, toolchain, cache, library, runtime: library.runtime(path) }
 }
 
-/** Rejects with a sentence when anything is missing or the compiler does not work. */
-export async function openNative(options: NativeOptions): Promise<Native> {
-  const { toolchain, cache, library } = await openWorkshop()
+/** Throws when the threads cannot be made. */
+export function createNative(workshop: Workshop, options: NativeOptions): Native {
+  const { toolchain, cache, library, runtime, machine } = workshop
   const { memory, threads, done } = options
-  const key = keyOf(toolchain, runtimeSource)
-  const path = (await cache.find(key)) ?? (await build(toolchain, cache, key, [runtimeSource]))
-  const pool = createNativePool(library.runtime(path), memory, threads, { done })
-  const open = (at: string): NativeProgram => {
-    const { run, unload } = library.program(at)
+  const pool = createNativePool(runtime, memory, threads, { done })
+  const open = (path: string): NativeProgram => {
+    const { run, unload } = library.program(path)
     return {
       entry: run,
       unload() {
@@ -63,20 +65,20 @@ export async function openNative(options: NativeOptions): Promise<Native> {
       },
     }
   }
-  const prepare = (program: Program) => {
+  const printed = (program: Program) => {
     const files = filesOf(emitC(program))
-    return { files, key: keyOf(toolchain, files.join('\0')) }
+    return { files, key: keyOf(toolchain, files) }
   }
   return {
-    machine: toolchain.machine,
+    machine,
     pool,
     async find(program) {
-      const found = await cache.find(prepare(program).key)
-      return found === undefined ? undefined : open(found)
+      const path = await cache.find(printed(program).key)
+      return path === undefined ? undefined : open(path)
     },
     async load(program) {
-      const { files, key: name } = prepare(program)
-      return open((await cache.find(name)) ?? (await build(toolchain, cache, name, files)))
+      const { files, key } = printed(program)
+      return open((await cache.find(key)) ?? (await build(toolchain, cache, key, files)))
     },
   }
 }
