@@ -70,7 +70,8 @@ export function checkKernel(kernel: Kernel): void {
         )
         return
       case 'index':
-        return affine(e.value)
+        affine(e.value)
+        return
       case 'load':
         invariant(e.buffer < kernel.buffers.length, where('a buffer that is not there'))
         affine(e.index)

@@ -7,85 +7,27 @@
 // the quotient). A member may join a group when every element it reads of it is its own row's or position's.
 import { invariant } from '../base/errors.js'
 import { sameShape, sizeOf } from '../base/shape.js'
-import { type Graph, type Node, type NodeOf, rootsOf, topological } from '../graph/node.js'
-import {
-  accessesOf,
-  axisIndex,
-  baseOf,
-  createSpace,
-  type Space,
-  sameIndex,
-  Unfoldable,
-  variableOf,
-} from './access.js'
-import { addAffine, coefficientOf, ofVariable, substitute } from './build.js'
+import { type Node, type NodeOf, rootsOf, topological } from '../graph/node.js'
+import { accessesOf, baseOf, sameIndex, Unfoldable } from './access.js'
 import { contractDomain } from './contraction.js'
-import type { Affine, Variable } from './kernel.js'
+import {
+  type ContractGroup,
+  type CopyGroup,
+  createDomain,
+  type Domain,
+  type Group,
+  type GuardGroup,
+  keptIndex,
+  type Member,
+  type PartGroup,
+  type RowGroup,
+  reaches,
+  type ScatterGroup,
+  splitDomain,
+} from './group.js'
+import type { Affine } from './kernel.js'
 import { isLocalCopy } from './local.js'
-
-export interface Domain {
-  readonly space: Space
-  /** The index of each axis of the full shape. */
-  index: readonly Affine[]
-  outer: readonly Variable[]
-  inner: readonly Variable[]
-}
-
-/** Where in a row's stages a member is computed; `row` members have one value a row. */
-export interface Member {
-  readonly node: Node
-  readonly level: 'full' | 'row'
-  readonly stage: number
-}
-
-interface GroupBase {
-  readonly id: number
-  /** Nodes this group computes (bases), in order. */
-  readonly members: Member[]
-  /** Groups whose results it reads. */
-  readonly needs: Set<Group>
-  /** It computes new values of updated arguments only. */
-  readonly commit: boolean
-}
-export interface RowGroup extends GroupBase {
-  readonly kind: 'rows'
-  readonly shape: readonly number[]
-  reduced: readonly number[]
-  domain: Domain
-}
-export interface ContractGroup extends GroupBase {
-  readonly kind: 'contract'
-  readonly core: NodeOf<'contract'>
-  /** From the contraction to the member, each the next one's operand: maps and reshapes. */
-  readonly chain: readonly Node[]
-  /** Operands it copies into scratch itself, an item at a time (local.ts). */
-  readonly locals: ReadonlySet<Node>
-}
-export interface ScatterGroup extends GroupBase {
-  readonly kind: 'scatter'
-  readonly node: NodeOf<'scatterAdd'>
-}
-/** Writes operand `part` of a concat into its place. */
-export interface PartGroup extends GroupBase {
-  readonly kind: 'part'
-  readonly node: NodeOf<'concat'>
-  readonly part: number
-  readonly offset: number
-  domain: Domain
-}
-/** Copies a node in memory, or computes it, into an argument. */
-export interface CopyGroup extends GroupBase {
-  readonly kind: 'copy'
-  readonly node: Node
-  readonly argument: number
-  domain: Domain
-}
-/** Reports when the guard is false. */
-export interface GuardGroup extends GroupBase {
-  readonly kind: 'guard'
-  readonly node: Node
-}
-export type Group = RowGroup | ContractGroup | ScatterGroup | PartGroup | CopyGroup | GuardGroup
+import { type FuseInput, findRoots, isLeaf } from './roots.js'
 
 export interface Fused {
   readonly groups: readonly Group[]
@@ -93,22 +35,6 @@ export interface Fused {
   /** Base node → argument whose storage it is computed into. */
   readonly placed: ReadonlyMap<Node, number>
 }
-
-export interface FuseInput {
-  readonly graph: Graph
-  /** Views that must be copied into memory in their own order. */
-  readonly forced: ReadonlySet<Node>
-  /** Argument of an input, of the k-th output. */
-  readonly argumentOf: (input: Node) => number
-  readonly outputArgument: (k: number) => number
-}
-
-const EXPENSIVE = new Set(['exp', 'log', 'sin', 'cos', 'tanh', 'sigmoid', 'erf', 'pow'])
-const KEEP_COST = 3.5
-/** How many of the last groups are looked at for a shared input. */
-const RECENT = 8
-/** An expression above so many operations is cut: what follows it walks expressions by recursion. */
-const MOST_COST = 1000
 
 export function fuse(input: FuseInput): Fused {
   const extra = new Set<Node>()
@@ -131,92 +57,8 @@ function attempt(input: FuseInput, extra: ReadonlySet<Node>): Fused {
   return new Grouping(input, order, roots).run()
 }
 
-/** A base that needs no computation: an input, or a constant. */
-function isLeaf(node: Node): boolean {
-  return node.kind === 'input'
-}
-
-function findRoots(input: FuseInput, order: readonly Node[], extra: ReadonlySet<Node>): Set<Node> {
-  const { graph, forced } = input
-  const roots = new Set<Node>(forced)
-  for (const node of extra) roots.add(node)
-  const keep = (node: Node) => {
-    const base = baseOf(node)
-    if (!isLeaf(base)) roots.add(base)
-  }
-  for (const node of graph.outputs) keep(node)
-  for (const { value } of graph.updates) keep(value)
-  const users = new Map<Node, Node[]>()
-  for (const node of order)
-    for (const arg of node.args) {
-      const list = users.get(arg)
-      if (list) list.push(node)
-      else users.set(arg, [node])
-    }
-  const cost = new Map<Node, number>()
-  for (const node of order) {
-    switch (node.kind) {
-      case 'input':
-        break
-      case 'contract':
-        roots.add(node)
-        for (const arg of node.args) keepThroughViews(arg, roots)
-        break
-      case 'reduce':
-      case 'concat':
-      case 'scatterAdd':
-        roots.add(node)
-        break
-      case 'gather':
-        keep(node.args[0])
-        break
-      default:
-        break
-    }
-    const own = ownCost(node, cost, roots)
-    cost.set(node, own)
-    if ((node.kind === 'map' || node.kind === 'gather') && !roots.has(node)) {
-      const list = users.get(node) ?? []
-      const spread = list.some((user) => user.kind === 'view' && user.op.type === 'window')
-      if ((list.length > 1 && own >= KEEP_COST) || (spread && own >= 2) || own >= MOST_COST) {
-        roots.add(node)
-        cost.set(node, 1)
-      }
-    }
-    if (roots.has(node)) cost.set(node, 1)
-  }
-  for (const node of order) if (node.kind === 'gather') keep(node.args[0])
-  return roots
-}
-
-/** What a contraction reads: the node below the views, or a constant that views leave whole. */
-function keepThroughViews(node: Node, roots: Set<Node>): void {
-  let at = node
-  let whole = true
-  while (at.kind === 'view' && !roots.has(at)) {
-    if (at.op.type === 'pad' || at.op.type === 'window') whole = false
-    at = at.args[0]
-  }
-  if (at.kind === 'const' && whole) return
-  if (!isLeaf(at)) roots.add(at)
-}
-
-function ownCost(node: Node, cost: ReadonlyMap<Node, number>, roots: ReadonlySet<Node>): number {
-  if (roots.has(node) || node.kind === 'input') return 1
-  const args = node.args.reduce((sum, arg) => sum + (cost.get(arg) ?? 1), 0)
-  switch (node.kind) {
-    case 'const':
-      return 0
-    case 'iota':
-      return 0.5
-    case 'map':
-      return args + (EXPENSIVE.has(node.fn) ? 10 : 1)
-    case 'view':
-      return node.op.type === 'expand' ? args / 4 : args
-    default:
-      return args + 2
-  }
-}
+/** How many of the last groups are looked at for a shared input. */
+const RECENT = 8
 
 class Grouping {
   private readonly input: FuseInput
@@ -711,47 +553,4 @@ class Grouping {
     })
     return big.some((a) => others.some((o) => o.node === a.node && sameIndex(o.index, a.index)))
   }
-}
-
-function reaches(from: Group, to: Group): boolean {
-  const seen = new Set<Group>()
-  const stack = [from]
-  for (let group = stack.pop(); group; group = stack.pop()) {
-    if (group === to) return true
-    if (seen.has(group)) continue
-    seen.add(group)
-    stack.push(...group.needs)
-  }
-  return false
-}
-
-/** The row's index: that of the axes not reduced. */
-export function keptIndex(group: Pick<RowGroup, 'reduced'>, domain: Domain): Affine[] {
-  return domain.index.filter((_, i) => !group.reduced.includes(i))
-}
-
-export function createDomain(shape: readonly number[], reduced: readonly number[]): Domain {
-  const space = createSpace()
-  const index = shape.map((extent, i) => axisIndex(space, `i${i}`, extent))
-  const outer: Variable[] = []
-  const inner: Variable[] = []
-  index.forEach((at, i) => {
-    for (const [variable] of at.terms) (reduced.includes(i) ? inner : outer).push(variable)
-  })
-  return { space, index, outer, inner }
-}
-
-/** variable = by·high + low, in the domain's index and loops. False when it is not the domain's. */
-function splitDomain(domain: Domain, variable: Variable, by: number): boolean {
-  const list = domain.outer.includes(variable) ? 'outer' : 'inner'
-  if (!domain[list].includes(variable)) return false
-  const extent = domain.space.extents.get(variable.id) ?? 1
-  const high = variableOf(domain.space, `${variable.name}a`, extent / by)
-  const low = variableOf(domain.space, `${variable.name}b`, by)
-  const whole = addAffine(ofVariable(high, by), ofVariable(low))
-  domain.index = domain.index.map((at) =>
-    coefficientOf(at, variable) === 0 ? at : substitute(at, variable, whole),
-  )
-  domain[list] = domain[list].flatMap((v) => (v === variable ? [high, low] : [v]))
-  return true
 }

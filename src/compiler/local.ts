@@ -83,9 +83,15 @@ export function copyItem(b: Builder, copy: Node, item: Affine, buffer: number): 
     b.emitStore(buffer, to, stride, b.read(source, from))
   }
   const nest = (k: number): void => {
-    if (k === loops.length) return body()
+    if (k === loops.length) {
+      body()
+      return
+    }
     const extent = b.space.extents.get(loops[k].id) ?? 1
-    if (k < loops.length - 1) return b.loop(loops[k], 0, extent, 1, () => nest(k + 1))
+    if (k < loops.length - 1) {
+      b.loop(loops[k], 0, extent, 1, () => nest(k + 1))
+      return
+    }
     const whole = extent - (extent % lanes)
     if (whole > 0) {
       b.lane = loops[k]

@@ -7,7 +7,7 @@ import type { Node, NodeOf } from '../graph/node.js'
 import { accessesOf, axisIndex, baseOf, createSpace, linear } from './access.js'
 import { addAffine, call, constant, num, report, zero } from './build.js'
 import { Builder, NeedsScalar } from './builder.js'
-import type { CopyGroup, Group, GuardGroup, PartGroup, ScatterGroup } from './fuse.js'
+import type { CopyGroup, Group, GuardGroup, PartGroup, ScatterGroup } from './group.js'
 import type { Affine, Expr, Kernel, KernelBuffer, Statement, Variable } from './kernel.js'
 import { type Loop, mergeLoops } from './merge.js'
 import type { Machine } from './program.js'
@@ -255,7 +255,10 @@ function elementwiseNest(
   const variable = parallel?.variable ?? b.space.names.variable('once')
   b.outermost(variable)
   const along = () => {
-    if (!lane) return body()
+    if (!lane) {
+      body()
+      return
+    }
     const whole = lanes > 1 ? lane.extent - (lane.extent % lanes) : 0
     if (whole > 0) {
       b.lane = lane.variable
@@ -265,7 +268,10 @@ function elementwiseNest(
     if (whole < lane.extent) b.loop(lane.variable, whole, lane.extent, 1, body)
   }
   const nest = (k: number): void => {
-    if (k === loops.length) return along()
+    if (k === loops.length) {
+      along()
+      return
+    }
     b.loop(loops[k].variable, 0, loops[k].extent, 1, () => nest(k + 1))
   }
   nest(0)

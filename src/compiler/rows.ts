@@ -24,7 +24,7 @@ import {
   typeOfDType,
 } from './build.js'
 import { Builder, NeedsScalar } from './builder.js'
-import { keptIndex, type Member, type RowGroup } from './fuse.js'
+import { keptIndex, type Member, type RowGroup } from './group.js'
 import type { Affine, Expr, Local, Variable } from './kernel.js'
 import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
 import { type Loop, mergeLoops } from './merge.js'
@@ -384,7 +384,10 @@ function innerLoops(
 ): void {
   if (plan.unrolled) {
     const unroll = (k: number, at: readonly Affine[]): void => {
-      if (k === inner.length) return body(at)
+      if (k === inner.length) {
+        body(at)
+        return
+      }
       const { extent } = plan.inner[k]
       for (let i = 0; i < extent; i++)
         unroll(
@@ -397,7 +400,10 @@ function innerLoops(
   }
   const width = b.options.lanes
   const nest = (k: number): void => {
-    if (k === plan.inner.length) return body(index)
+    if (k === plan.inner.length) {
+      body(index)
+      return
+    }
     const loop = plan.inner[k]
     if (lanes !== 'inner' || loop !== lane) {
       b.loop(loop.variable, 0, loop.extent, 1, () => nest(k + 1))

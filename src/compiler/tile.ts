@@ -1,8 +1,5 @@
 // Lowers a contraction with the maps that follow it: register tiles of accumulators, vectors along one output
 // axis, splats of the operand that lacks it, summed loops clipped to where both operands exist.
-//
-// After ../shared measurements of micro-kernels (docs/architecture.md, "contractions"): 2 splats × 4 vectors, or
-// 4 × 2, keep WebAssembly's 16 registers busy without spilling; loops over the sum are never unrolled.
 import { sizeOf } from '../base/shape.js'
 import type { Node } from '../graph/node.js'
 import { linear, rangeOf } from './access.js'
@@ -23,42 +20,20 @@ import {
 } from './build.js'
 import { Builder, clip, NeedsScalar } from './builder.js'
 import { type ContractDomain, contractDomain, type Operand } from './contraction.js'
-import type { ContractGroup } from './fuse.js'
-import type { Affine, Bound, Expr, Inside, Local, Variable } from './kernel.js'
+import type { ContractGroup } from './group.js'
+import type { Affine, Bound, Expr, Inside, Local } from './kernel.js'
 import { copyItem } from './local.js'
 import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
-
-/** Accumulators that fit the registers beside the operands. */
-const ACCUMULATORS = 8
-/** First-level caches that a tile's panel must fill before sums are cut into blocks. */
-const HOIST_FROM = 1.5
-
-/** How one output axis is walked: `trips` turns of `step` from `start`, each at `offsets`. */
-interface Segment {
-  readonly start: number
-  readonly trips: number
-  readonly step: number
-  readonly offsets: readonly number[]
-  readonly lanes: number
-}
-
-interface Axis {
-  readonly variable: Variable
-  readonly extent: number
-}
-
-interface TilePlan {
-  readonly lane: Axis | undefined
-  readonly rows: Axis | undefined
-  readonly columns: Axis | undefined
-  readonly laneSegments: readonly Segment[]
-  readonly rowSegments: readonly Segment[]
-  readonly columnSegments: readonly Segment[]
-  readonly loops: readonly Axis[]
-  /** Summed axes outside of the output's loops: sums are accumulated in memory. */
-  readonly hoisted: readonly Axis[]
-  readonly summed: readonly Axis[]
-}
+import {
+  type Axis,
+  addressOf,
+  byItem,
+  chooseParallel,
+  conditionsOf,
+  planTiles,
+  type Segment,
+  type TilePlan,
+} from './tile-plan.js'
 
 export function lowerContract(group: ContractGroup, context: LowerContext): Lowered {
   const domain = contractDomain(
@@ -71,171 +46,6 @@ export function lowerContract(group: ContractGroup, context: LowerContext): Lowe
     if (!(error instanceof NeedsScalar)) throw error
     return build(group, context, domain, planTiles(group, context, domain, false))
   }
-}
-
-const conditionsOf = (operand: Operand) => ('inside' in operand ? operand.inside : [])
-const addressOf = (operand: Operand): Affine => ('at' in operand ? operand.at : constant(0))
-
-function planTiles(
-  group: ContractGroup,
-  context: LowerContext,
-  domain: ContractDomain,
-  vectors: boolean,
-): TilePlan {
-  const { space, a, b } = domain
-  const end = group.members[0].node
-  const axisOf = (variable: Variable): Axis => ({
-    variable,
-    extent: space.extents.get(variable.id) ?? 1,
-  })
-  const outer = domain.outer.map(axisOf)
-  const summed = domain.summed.map(axisOf)
-  const conditions = [...conditionsOf(a), ...conditionsOf(b)]
-  const free = (axis: Axis) => conditions.every((c) => coefficientOf(c.affine, axis.variable) === 0)
-  const inA = (axis: Axis) => coefficientOf(addressOf(a), axis.variable)
-  const inB = (axis: Axis) => coefficientOf(addressOf(b), axis.variable)
-  const inEnd = (axis: Axis) => coefficientOf(linear(domain.endIndex, end.shape), axis.variable)
-
-  // The item whose copy is in scratch is a loop of its own.
-  const item = group.locals.size > 0 ? domain.outer[0] : undefined
-  const width = vectors ? context.machine.lanes : 1
-  const lane = vectors
-    ? chooseLane(
-        outer.filter((axis) => axis.variable !== item),
-        width,
-        free,
-        inA,
-        inB,
-        inEnd,
-      )
-    : undefined
-  const others = outer.filter((axis) => axis !== lane && axis.variable !== item && free(axis))
-  const onlyA = others.filter((axis) => inA(axis) !== 0 && inB(axis) === 0)
-  const onlyB = others.filter((axis) => inB(axis) !== 0 && inA(axis) === 0)
-  const largest = (list: readonly Axis[]) =>
-    list.reduce<Axis | undefined>(
-      (best, axis) => (best && best.extent >= axis.extent ? best : axis),
-      undefined,
-    )
-
-  let rows: Axis | undefined
-  let columns: Axis | undefined
-  let vectorsAcross = 1
-  let rowTile = 1
-  let columnTile = 1
-  const inBoth = lane && inA(lane) !== 0 && inB(lane) !== 0
-  if (lane && !inBoth) {
-    vectorsAcross = Math.min(context.machine.tile.vectors, Math.ceil(lane.extent / width))
-    rows = largest(inA(lane) !== 0 ? onlyB : onlyA)
-    rowTile = rows ? divisorNear(rows.extent, Math.floor(ACCUMULATORS / vectorsAcross)) : 1
-  } else {
-    rows = largest(onlyA)
-    columns = largest(onlyB)
-    const most = rows && columns ? [4, 2] : [6, 6]
-    rowTile = rows ? divisorNear(rows.extent, most[0]) : 1
-    columnTile = columns ? divisorNear(columns.extent, most[1]) : 1
-  }
-  const loops = outer.filter((axis) => axis !== lane && axis !== rows && axis !== columns)
-  const hoisted = group.chain.length === 1 ? hoist(summed, width * vectorsAcross, context) : []
-  return {
-    lane,
-    rows,
-    columns,
-    laneSegments: lane ? laneSegments(lane.extent, width, vectorsAcross, hoisted.length === 0) : [],
-    rowSegments: rows ? tileSegments(rows.extent, rowTile) : [],
-    columnSegments: columns ? tileSegments(columns.extent, columnTile) : [],
-    loops,
-    hoisted,
-    summed: summed.slice(hoisted.length),
-  }
-}
-
-/**
- * The leading summed axes that go outside of the output's loops, so that the panel one tile reads stays in the
- * first-level cache and serves all tiles; partial sums then pass through memory, once a block.
- */
-function hoist(
-  summed: readonly Axis[],
-  panelWidth: number,
-  context: LowerContext,
-): readonly Axis[] {
-  const panel = (axes: readonly Axis[]) =>
-    axes.reduce((n, axis) => n * axis.extent, 1) * panelWidth * 4
-  if (panel(summed) <= HOIST_FROM * context.machine.firstLevelCache) return []
-  let count = 0
-  while (count < summed.length - 1 && panel(summed.slice(count)) > context.machine.firstLevelCache)
-    count++
-  return summed.slice(0, count)
-}
-
-/** The output axis for vectors: contiguous in the result and in one operand or both, and never clipped. */
-function chooseLane(
-  outer: readonly Axis[],
-  width: number,
-  free: (axis: Axis) => boolean,
-  inA: (axis: Axis) => number,
-  inB: (axis: Axis) => number,
-  inEnd: (axis: Axis) => number,
-): Axis | undefined {
-  const unit = (c: number) => (c === 1 ? 2 : c === 0 ? 1 : 0)
-  let best: Axis | undefined
-  let bestScore = 0
-  for (const axis of outer) {
-    if (axis.extent < width || !free(axis)) continue
-    if (inA(axis) === 0 && inB(axis) === 0) continue
-    const score = unit(inA(axis)) + unit(inB(axis)) + (inEnd(axis) === 1 ? 2 : 0)
-    if (score >= bestScore) {
-      best = axis
-      bestScore = score
-    }
-  }
-  return best
-}
-
-/** The largest divisor from `most` down to half of it, else `most` itself (with a rest). */
-function divisorNear(extent: number, most: number): number {
-  if (extent <= most) return extent
-  for (let t = most; t > most / 2; t--) if (extent % t === 0) return t
-  return most
-}
-
-function tileSegments(extent: number, tile: number): Segment[] {
-  const trips = Math.floor(extent / tile)
-  const offsets = (n: number) => Array.from({ length: n }, (_, i) => i)
-  const rest = extent - trips * tile
-  const out: Segment[] = [{ start: 0, trips, step: tile, offsets: offsets(tile), lanes: 1 }]
-  if (rest > 0)
-    out.push({ start: trips * tile, trips: 1, step: rest, offsets: offsets(rest), lanes: 1 })
-  return out
-}
-
-/**
- * Vectors along an axis. What is left over is computed by a vector that overlaps the one before it, or, where
- * results are accumulated in memory, by scalars.
- */
-function laneSegments(extent: number, width: number, vectors: number, overlap: boolean): Segment[] {
-  const step = width * vectors
-  const trips = Math.floor(extent / step)
-  const out: Segment[] = []
-  const offsets = (n: number) => Array.from({ length: n }, (_, i) => i * width)
-  if (trips > 0) out.push({ start: 0, trips, step, offsets: offsets(vectors), lanes: width })
-  const start = trips * step
-  const rest = extent - start
-  if (rest === 0) return out
-  const whole = Math.floor(rest / width)
-  const left = rest % width
-  const list = offsets(whole)
-  if (left > 0 && overlap) list.push(rest - width)
-  if (list.length > 0) out.push({ start, trips: 1, step: rest, offsets: list, lanes: width })
-  if (left > 0 && !overlap)
-    out.push({
-      start: start + whole * width,
-      trips: 1,
-      step: left,
-      offsets: Array.from({ length: left }, (_, i) => i),
-      lanes: 1,
-    })
-  return out
 }
 
 /** One accumulator of a tile: what to add to the tiled variables. */
@@ -275,9 +85,15 @@ class TileBuilder {
     segment: Segment | undefined,
     body: (at: Affine | undefined) => void,
   ): void {
-    if (!axis || !segment) return body(undefined)
+    if (!axis || !segment) {
+      body(undefined)
+      return
+    }
     const { b } = this
-    if (segment.trips === 1) return body(constant(segment.start))
+    if (segment.trips === 1) {
+      body(constant(segment.start))
+      return
+    }
     const turn = this.domain.space.names.variable(`${axis.variable.name}t`)
     this.domain.space.extents.set(turn.id, segment.trips)
     b.loop(turn, 0, segment.trips, 1, () => body(ofVariable(turn, segment.step, segment.start)))
@@ -286,7 +102,10 @@ class TileBuilder {
   /** Vectors keep the axis's own variable, in steps: the builder sees by it what varies along the lanes. */
   walkLanes(segment: Segment | undefined, body: () => void): void {
     const axis = this.plan.lane
-    if (!axis || !segment) return body()
+    if (!axis || !segment) {
+      body()
+      return
+    }
     const { space } = this.domain
     const last = segment.start + (segment.trips - 1) * segment.step
     space.extents.set(axis.variable.id, last + 1)
@@ -374,7 +193,10 @@ class TileBuilder {
       }
     }
     const nest = (k: number): void => {
-      if (k === plan.summed.length) return this.multiply(places, accumulators, at, width)
+      if (k === plan.summed.length) {
+        this.multiply(places, accumulators, at, width)
+        return
+      }
       const { variable, extent } = plan.summed[k]
       const from: Bound[number][] = []
       const to: Bound[number][] = []
@@ -487,7 +309,10 @@ function build(
   ) => {
     const body = (rowAt: Affine | undefined, row: Segment | undefined) =>
       t.tile(rowAt, columnAt, row?.offsets ?? [0], column?.offsets ?? [0], lane?.offsets ?? [0])
-    if (split.blocks) return split.blocks(b, body)
+    if (split.blocks) {
+      split.blocks(b, body)
+      return
+    }
     const segments = plan.rows ? plan.rowSegments : [undefined]
     for (const segment of segments) t.walk(plan.rows, segment, (rowAt) => body(rowAt, segment))
   }
@@ -513,14 +338,20 @@ function build(
   }
   const hoistedThen = () => {
     const nestHoisted = (k: number): void => {
-      if (k === plan.hoisted.length) return nest(outside, 0, lanesThen)
+      if (k === plan.hoisted.length) {
+        nest(outside, 0, lanesThen)
+        return
+      }
       const { variable, extent } = plan.hoisted[k]
       b.loop(variable, 0, extent, 1, () => nestHoisted(k + 1))
     }
     nestHoisted(0)
   }
   const nest = (loops: readonly Axis[], k: number, then: () => void): void => {
-    if (k === loops.length) return then()
+    if (k === loops.length) {
+      then()
+      return
+    }
     const { variable, extent } = loops[k]
     b.loop(variable, 0, extent, 1, () => nest(loops, k + 1, then))
   }
@@ -541,75 +372,4 @@ function build(
     group.chain.filter((node) => node.kind !== 'view'),
     flops,
   )
-}
-
-interface Split {
-  readonly variable: Variable
-  readonly extent: number
-  /** The loops left, outermost first. */
-  readonly before: readonly Axis[]
-  /** Where the tile's rows are what is split: runs the rows of one block. */
-  readonly blocks?: (b: Builder, body: (rowAt: Affine, row: Segment) => void) => void
-}
-
-/** Threads share out the first axis: each item's copy is made once. */
-function byItem(loops: readonly Axis[], domain: ContractDomain): Split {
-  const [item] = domain.outer
-  return {
-    variable: item,
-    extent: domain.space.extents.get(item.id) ?? 1,
-    before: loops.filter((axis) => axis.variable !== item),
-  }
-}
-
-/** What the threads share out: an untiled output axis, or blocks of row tiles. */
-function chooseParallel(loops: readonly Axis[], plan: TilePlan, domain: ContractDomain): Split {
-  const { names, extents } = domain.space
-  const tiles = plan.rows ? plan.rowSegments[0].trips : 1
-  const best = loops.reduce<Axis | undefined>(
-    (found, axis) => (found && found.extent >= Math.min(4, axis.extent) ? found : axis),
-    undefined,
-  )
-  if (best && (best.extent >= 4 || best.extent >= tiles))
-    return {
-      variable: best.variable,
-      extent: best.extent,
-      before: loops.filter((axis) => axis !== best),
-    }
-  if (!plan.rows || tiles < 2)
-    return best
-      ? {
-          variable: best.variable,
-          extent: best.extent,
-          before: loops.filter((axis) => axis !== best),
-        }
-      : { variable: names.variable('once'), extent: 1, before: loops }
-  const count = largestDivisor(tiles, plan.hoisted.length > 0 ? 8 : 16)
-  const turns = tiles / count
-  const variable = names.variable('block')
-  extents.set(variable.id, count)
-  const [main, rest] = plan.rowSegments
-  return {
-    variable,
-    extent: count,
-    before: loops,
-    blocks: (b, body) => {
-      const first = ofVariable(variable, turns * main.step)
-      if (turns === 1) body(first, main)
-      else {
-        const turn = names.variable('tile')
-        extents.set(turn.id, turns)
-        b.loop(turn, 0, turns, 1, () => body(addAffine(first, ofVariable(turn, main.step)), main))
-      }
-      if (rest)
-        b.when([{ affine: ofVariable(variable, 1, 1 - count), extent: 1 }], () =>
-          body(constant(rest.start), rest),
-        )
-    },
-  }
-}
-
-function largestDivisor(n: number, most: number): number {
-  for (let d = Math.min(n, most); d > 3; d--) if (n % d === 0) return d
-  return n
 }

@@ -1,0 +1,109 @@
+// Roots: the nodes that must exist outside of a register. Contractions, reductions, scattered and joined
+// tensors and results are; element-wise values are where computing them again would cost more than keeping.
+import type { Graph, Node } from '../graph/node.js'
+import { baseOf } from './access.js'
+
+export interface FuseInput {
+  readonly graph: Graph
+  /** Views that must be copied into memory in their own order. */
+  readonly forced: ReadonlySet<Node>
+  /** Argument of an input, of the k-th output. */
+  readonly argumentOf: (input: Node) => number
+  readonly outputArgument: (k: number) => number
+}
+
+const EXPENSIVE = new Set(['exp', 'log', 'sin', 'cos', 'tanh', 'sigmoid', 'erf', 'pow'])
+const KEEP_COST = 3.5
+/** An expression above so many operations is cut: what follows it walks expressions by recursion. */
+const MOST_COST = 1000
+
+/** A base that needs no computation: an input, or a constant. */
+export function isLeaf(node: Node): boolean {
+  return node.kind === 'input'
+}
+
+export function findRoots(
+  input: FuseInput,
+  order: readonly Node[],
+  extra: ReadonlySet<Node>,
+): Set<Node> {
+  const { graph, forced } = input
+  const roots = new Set<Node>(forced)
+  for (const node of extra) roots.add(node)
+  const keep = (node: Node) => {
+    const base = baseOf(node)
+    if (!isLeaf(base)) roots.add(base)
+  }
+  for (const node of graph.outputs) keep(node)
+  for (const { value } of graph.updates) keep(value)
+  const users = new Map<Node, Node[]>()
+  for (const node of order)
+    for (const arg of node.args) {
+      const list = users.get(arg)
+      if (list) list.push(node)
+      else users.set(arg, [node])
+    }
+  const cost = new Map<Node, number>()
+  for (const node of order) {
+    switch (node.kind) {
+      case 'input':
+        break
+      case 'contract':
+        roots.add(node)
+        for (const arg of node.args) keepThroughViews(arg, roots)
+        break
+      case 'reduce':
+      case 'concat':
+      case 'scatterAdd':
+        roots.add(node)
+        break
+      case 'gather':
+        keep(node.args[0])
+        break
+      default:
+        break
+    }
+    const own = ownCost(node, cost, roots)
+    cost.set(node, own)
+    if ((node.kind === 'map' || node.kind === 'gather') && !roots.has(node)) {
+      const list = users.get(node) ?? []
+      const spread = list.some((user) => user.kind === 'view' && user.op.type === 'window')
+      if ((list.length > 1 && own >= KEEP_COST) || (spread && own >= 2) || own >= MOST_COST) {
+        roots.add(node)
+        cost.set(node, 1)
+      }
+    }
+    if (roots.has(node)) cost.set(node, 1)
+  }
+  for (const node of order) if (node.kind === 'gather') keep(node.args[0])
+  return roots
+}
+
+/** What a contraction reads: the node below the views, or a constant that views leave whole. */
+function keepThroughViews(node: Node, roots: Set<Node>): void {
+  let at = node
+  let whole = true
+  while (at.kind === 'view' && !roots.has(at)) {
+    if (at.op.type === 'pad' || at.op.type === 'window') whole = false
+    at = at.args[0]
+  }
+  if (at.kind === 'const' && whole) return
+  if (!isLeaf(at)) roots.add(at)
+}
+
+function ownCost(node: Node, cost: ReadonlyMap<Node, number>, roots: ReadonlySet<Node>): number {
+  if (roots.has(node) || node.kind === 'input') return 1
+  const args = node.args.reduce((sum, arg) => sum + (cost.get(arg) ?? 1), 0)
+  switch (node.kind) {
+    case 'const':
+      return 0
+    case 'iota':
+      return 0.5
+    case 'map':
+      return args + (EXPENSIVE.has(node.fn) ? 10 : 1)
+    case 'view':
+      return node.op.type === 'expand' ? args / 4 : args
+    default:
+      return args + 2
+  }
+}
