@@ -377,6 +377,23 @@ test('updates in place, chained and swapped', () => {
   agree({ outputs: [p], updates: [{ target: p, value: g.map('add', shifted, p) }] }, bind)
 })
 
+test('weight decay and momentum are one kernel, without copies', () => {
+  const { float, bind } = inputs()
+  const p = float(50)
+  const v = float(50)
+  const gradient = float(50)
+  const decayed = g.map('add', gradient, g.map('mul', p, g.broadcastTo(g.constant(0.01), [50])))
+  const newV = g.map('add', g.map('mul', v, g.broadcastTo(g.constant(0.9), [50])), decayed)
+  const newP = g.map('sub', p, g.map('mul', newV, g.broadcastTo(g.constant(0.1), [50])))
+  const updates = [
+    { target: v, value: newV },
+    { target: p, value: newP },
+  ]
+  const got = agree({ outputs: [], updates }, bind)
+  expect(got.program.regions.map((region) => region.steps.length)).toEqual([1])
+  expect(got.program.arenaBytes).toBe(0)
+})
+
 test('integers and booleans', () => {
   const { float, int, bind } = inputs()
   const a = int(1000, 30)

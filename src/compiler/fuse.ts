@@ -149,13 +149,32 @@ class Grouping {
   private dropUnsafe(): void {
     for (const { target, value } of this.input.graph.updates) {
       const base = baseOf(value)
-      for (const root of this.readersOf(target)) if (root !== base) this.computeBefore(root)
+      for (const root of this.readersOf(target))
+        if (root !== base && !this.readsBefore(root, base, target)) this.computeBefore(root)
       // A value that anything computed before the commit reads is computed before it too.
       if (this.readersOf(base).some((root) => !this.updateValues.has(root)))
         this.computeBefore(base)
       if (this.updateValues.has(base) && !this.readsOwnPosition(base, target))
         this.computeBefore(base)
     }
+  }
+
+  /**
+   * An update's value that reads the argument element by element and that `base` is computed from: it is done
+   * with each element before `base` writes it, in one loop or in an earlier region. (Weight decay reads the
+   * parameter for the momentum's new value, from which the parameter's follows.)
+   */
+  private readsBefore(root: Node, base: Node, target: Node): boolean {
+    if (!this.updateValues.has(root) || !sameShape(root.shape, target.shape)) return false
+    const seen = new Set<Node>()
+    const leadsTo = (node: Node): boolean => {
+      if (node === root) return true
+      if (seen.has(node)) return false
+      seen.add(node)
+      if (node !== base && this.roots.has(node) && !this.updateValues.has(node)) return false
+      return node.args.some(leadsTo)
+    }
+    return leadsTo(base) && this.readsOwnPosition(root, target)
   }
 
   /** Takes a value, and the updates it is computed from, out of the commit. */

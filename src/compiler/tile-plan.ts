@@ -11,8 +11,6 @@ import type { ContractGroup } from './group.js'
 import type { Affine, Variable } from './kernel.js'
 import type { LowerContext } from './lower.js'
 
-/** Accumulators that fit the registers beside the operands. */
-const ACCUMULATORS = 8
 /** First-level caches that a tile's panel must fill before sums are cut into blocks. */
 const HOIST_FROM = 1.5
 
@@ -93,15 +91,18 @@ export function planTiles(
   let vectorsAcross = 1
   let rowTile = 1
   let columnTile = 1
+  const accumulators = context.machine.tile.splats * context.machine.tile.vectors
   const inBoth = lane && inA(lane) !== 0 && inB(lane) !== 0
   if (lane && !inBoth) {
     vectorsAcross = Math.min(context.machine.tile.vectors, Math.ceil(lane.extent / width))
     rows = largest(inA(lane) !== 0 ? onlyB : onlyA)
-    rowTile = rows ? divisorNear(rows.extent, Math.floor(ACCUMULATORS / vectorsAcross)) : 1
+    rowTile = rows ? divisorNear(rows.extent, Math.floor(accumulators / vectorsAcross)) : 1
   } else {
     rows = largest(onlyA)
     columns = largest(onlyB)
-    const most = rows && columns ? [4, 2] : [6, 6]
+    // Both operands are loaded as vectors, so the tile is near a square; with one operand alone, shorter.
+    const alone = Math.floor((accumulators * 3) / 4)
+    const most = rows && columns ? [4, Math.floor(accumulators / 4)] : [alone, alone]
     rowTile = rows ? divisorNear(rows.extent, most[0]) : 1
     columnTile = columns ? divisorNear(columns.extent, most[1]) : 1
   }
