@@ -1,7 +1,13 @@
 // burnish/nn: the functions, named as in torch.nn.functional.
 export * from './functional/activation.js'
 export * from './functional/convolution.js'
+export * from './functional/distance.js'
+export * from './functional/dropout.js'
+export * from './functional/fold.js'
 export * from './functional/linear.js'
 export * from './functional/loss.js'
+export * from './functional/margin.js'
 export * from './functional/normalization.js'
+export * from './functional/padding.js'
 export * from './functional/pooling.js'
+export * from './functional/resize.js'

@@ -5,6 +5,7 @@
 import { fail } from '../../base/errors.js'
 import { axisOf, showShape } from '../../base/shape.js'
 import { composite, map, type Node, reshape } from '../../graph/node.js'
+import { rand } from '../../tensor/random.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import {
   add,
@@ -104,6 +105,25 @@ export function selu(input: Tensor): Tensor {
   )
 }
 
+/** max(x, 0) + min(α(e^(x/α) − 1), 0): ELU with a continuous derivative (Barron 2017). */
+export function celu(input: Tensor, { alpha = 1 }: { readonly alpha?: number } = {}): Tensor {
+  if (alpha === 0) fail('celu: alpha must not be 0')
+  return elementwise(input, 'celu', (x) =>
+    where(lt(0, x), x, mul(expm1(div(atMost(x, 0), alpha)), alpha)),
+  )
+}
+
+/** a·sigmoid(b) for the halves a, b of the input along `dim` (Dauphin et al. 2017). */
+export function glu(input: Tensor, dim = -1): Tensor {
+  const x = floatNode(input, 'glu')
+  const axis = axisOf(dim, x.shape.length, 'glu')
+  const size = x.shape[axis] ?? 0
+  if (size % 2 !== 0 || size === 0)
+    fail(`glu: dimension ${dim} of ${showShape(x.shape)} has ${size} elements; it must be even`)
+  const half = size / 2
+  return input.slice(0, half, { dim: axis }).mul(sigmoid(input.slice(half, size, { dim: axis })))
+}
+
 /** x, or x·negativeSlope below 0. */
 export function leakyRelu(
   input: Tensor,
@@ -171,6 +191,38 @@ export function hardshrink(
   return elementwise(input, 'hardshrink', (x) => where(le(map('abs', x), lambd), 0, x))
 }
 
+/** x − λ above λ, x + λ below −λ, 0 between. */
+export function softshrink(
+  input: Tensor,
+  { lambd = 0.5 }: { readonly lambd?: number } = {},
+): Tensor {
+  if (!(lambd >= 0)) fail(`softshrink: lambd is ${lambd}, but must be a number from 0`)
+  return elementwise(input, 'softshrink', (x) =>
+    where(lt(lambd, x), sub(x, lambd), where(lt(x, -lambd), add(x, lambd), 0)),
+  )
+}
+
+export interface RReLUOptions {
+  /** Bounds of the slope. Default 1/8 and 1/3. */
+  readonly lower?: number
+  readonly upper?: number
+  /** Draws a slope for each element; else it is the mean of the bounds. Default false. */
+  readonly training?: boolean
+}
+
+/** x, or x·a below 0, with a between the bounds: drawn for each element in training (Xu et al. 2015). */
+export function rrelu(
+  input: Tensor,
+  { lower = 1 / 8, upper = 1 / 3, training = false }: RReLUOptions = {},
+): Tensor {
+  if (!(lower <= upper)) fail(`rrelu: lower ${lower} is above upper ${upper}`)
+  if (!training) return leakyRelu(input, { negativeSlope: (lower + upper) / 2 })
+  return elementwise(input, 'rrelu', (x) => {
+    const slope = add(mul(rand(x.shape).node, upper - lower), lower)
+    return where(lt(0, x), x, mul(x, slope))
+  })
+}
+
 /** x where x > threshold, else `value`. */
 export function threshold(input: Tensor, limit: number, value: number): Tensor {
   return elementwise(input, 'threshold', (x) => where(lt(limit, x), x, value))
@@ -180,6 +232,13 @@ export function threshold(input: Tensor, limit: number, value: number): Tensor {
 export function softmax(input: Tensor, dim: number): Tensor {
   return elementwise(input, 'softmax', (x) =>
     rows.softmax(x, axisOf(dim, x.shape.length, 'softmax')),
+  )
+}
+
+/** softmax(−x) */
+export function softmin(input: Tensor, dim: number): Tensor {
+  return elementwise(input, 'softmin', (x) =>
+    rows.softmax(neg(x), axisOf(dim, x.shape.length, 'softmin')),
   )
 }
 

@@ -1,19 +1,21 @@
 // What the functions check of their arguments, and say when it is wrong: where, rule, both values, fix.
+import { isFloat } from '../../base/dtype.js'
 import { fail } from '../../base/errors.js'
 import { showShape } from '../../base/shape.js'
 import { building, type Node } from '../../graph/node.js'
+import { cast } from '../../tensor/arithmetic.js'
 import type { Tensor } from '../../tensor/tensor.js'
 
-/** The node of a float tensor. */
+/** The node of a float tensor; halves become float32, in which all arithmetic is done. */
 export function floatNode(x: Tensor, where: string, what = 'input'): Node {
-  if (x.dtype !== 'float32')
+  if (!isFloat(x.dtype))
     fail(`${where}: the ${what} is ${x.dtype}, but must be float32; use ${what}.float()`)
-  return x.node
+  return cast(x.node, 'float32')
 }
 
 /** The node of an index or labels: int32, or uint8 widened. */
 export function indexNode(x: Tensor, where: string, what: string): Node {
-  if (x.dtype === 'float32' || x.dtype === 'bool')
+  if (isFloat(x.dtype) || x.dtype === 'bool')
     fail(`${where}: the ${what} is ${x.dtype}, but must be int32; use ${what}.int()`)
   return x.dtype === 'int32' ? x.node : x.int().node
 }

@@ -9,6 +9,7 @@ import { contract, type Node, reshape } from '../../graph/node.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import { add, along } from '../nodes/math.js'
 import { by, floatNode, perDimension } from './checks.js'
+import { padChecked } from './padding.js'
 
 type Sizes = number | readonly number[]
 
@@ -19,6 +20,8 @@ export interface ConvOptions {
   readonly dilation?: Sizes
   /** Channels are split into groups that do not mix. */
   readonly groups?: number
+  /** What the padding holds; default `zeros`. (In PyTorch an argument of the layers alone.) */
+  readonly paddingMode?: 'zeros' | 'reflect' | 'replicate' | 'circular'
 }
 
 export interface ConvTransposeOptions {
@@ -137,9 +140,9 @@ function convolution(
   bias: Tensor | undefined,
   options: ConvOptions = {},
 ): Tensor {
-  const x = batched(name, rank, input, weight)
+  let x = batched(name, rank, input, weight)
   const w = floatNode(weight, name, 'weight')
-  const { groups = 1 } = options
+  const { groups = 1, paddingMode = 'zeros' } = options
   const [outputs, inner] = w.shape
   const kernel = w.shape.slice(2)
   const stride = perDimension(options.stride ?? 1, rank, 1, `${name}: stride`)
@@ -151,7 +154,13 @@ function convolution(
       `${name}: the input ${showShape(input.shape)} has ${channels} channels, but the weight ${showShape(w.shape)} takes ${inner * groups}${groups > 1 ? ` (${groups} groups of ${inner})` : ''}: use inChannels ${channels}, or an input of ${inner * groups} channels${channelHint(input, inner * groups, rank)}`,
     )
   checkBias(name, bias, outputs)
-  const sides = sidesOf(name, options.padding ?? 0, { kernel, dilation, stride, rank })
+  let sides = sidesOf(name, options.padding ?? 0, { kernel, dilation, stride, rank })
+  if (paddingMode !== 'zeros') {
+    for (let d = rank - 1; d >= 0; d--)
+      x = padChecked(name, x, 2 + d, sides.low[d], sides.high[d], paddingMode)
+    const none = kernel.map(() => 0)
+    sides = { low: none, high: none }
+  }
   const spatial = x.shape.slice(2)
   const output = spatial.map((n, d) => {
     const room = n + sides.low[d] + sides.high[d] - dilation[d] * (kernel[d] - 1) - 1

@@ -1,11 +1,10 @@
-// Linear maps, embeddings, attention, dropout, interpolation and cumulative sums, with PyTorch's arguments.
+// Linear and bilinear maps, embeddings, attention, cumulative sums and one-hot rows, with PyTorch's arguments.
 import { fail } from '../../base/errors.js'
-import { axisOf, broadcastShapes, showShape, sizeOf } from '../../base/shape.js'
-import { linearSpec, makeContract, plain } from '../../graph/contract.js'
+import { axisOf, broadcastShapes, sameShape, showShape, sizeOf } from '../../base/shape.js'
+import { linearSpec } from '../../graph/contract.js'
 import {
   contract,
   expand,
-  iota,
   map,
   type Node,
   permute,
@@ -14,12 +13,12 @@ import {
   view,
 } from '../../graph/node.js'
 import { matmul } from '../../tensor/matmul.js'
-import { rand } from '../../tensor/random.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import { embed } from '../nodes/embedding.js'
-import { add, atLeast, atMost, le, lt, mul, positions, sub, where } from '../nodes/math.js'
+import { add, le, mul, positions, where } from '../nodes/math.js'
 import { softmax } from '../nodes/softmax.js'
-import { floatNode, indexNode, perDimension } from './checks.js'
+import { floatNode, indexNode } from './checks.js'
+import { dropout } from './dropout.js'
 
 /**
  * input [.., I] · weightᵀ + bias: weight [O, I], bias [O] → [.., O].
@@ -120,133 +119,6 @@ export function scaledDotProductAttention(
   return fromNode(matmul(weights.node, v), weights, value)
 }
 
-/** In training, zeroes each element with probability p and scales the others by 1/(1 − p). */
-export function dropout(
-  input: Tensor,
-  { p = 0.5, training = true }: { readonly p?: number; readonly training?: boolean } = {},
-): Tensor {
-  if (!(p >= 0 && p <= 1)) fail(`dropout: p is ${p}, but must be a probability`)
-  const x = floatNode(input, 'dropout')
-  if (!training || p === 0) return input
-  if (p === 1) return input.mul(0)
-  const keep = lt(rand(x.shape).node, 1 - p)
-  return fromNode(where(keep, mul(x, 1 / (1 - p)), 0), input)
-}
-
-export interface InterpolateOptions {
-  /** The result's spatial size; or give scaleFactor. */
-  readonly size?: number | readonly number[]
-  readonly scaleFactor?: number | readonly number[]
-  /** Default `nearest`. */
-  readonly mode?: 'nearest' | 'linear' | 'bilinear' | 'trilinear'
-  /** Whether corners of input and result coincide. */
-  readonly alignCorners?: boolean
-}
-
-const LINEAR = ['', 'linear', 'bilinear', 'trilinear']
-
-/**
- * Resizes the spatial dimensions of input [N, C, d…]. Each linear one is a product with the matrix of a hat
- * function, max(0, 1 − |position − i|), so its gradient is the same product turned round.
- * After torch.nn.functional.interpolate.
- */
-export function interpolate(input: Tensor, options: InterpolateOptions): Tensor {
-  const name = 'interpolate'
-  const x = floatNode(input, name)
-  const rank = x.shape.length - 2
-  const { size, scaleFactor, mode = 'nearest', alignCorners = false } = options
-  if (rank < 1 || rank > 3)
-    fail(
-      `${name}: the input ${showShape(x.shape)} must be [N, C, …] with 1 to 3 spatial dimensions`,
-    )
-  if (mode !== 'nearest' && mode !== LINEAR[rank])
-    fail(`${name}: mode ${mode} does not fit ${showShape(x.shape)}; use nearest or ${LINEAR[rank]}`)
-  if ((size === undefined) === (scaleFactor === undefined))
-    fail(`${name}: give either size or scaleFactor`)
-  const spatial = x.shape.slice(2)
-  const factors =
-    typeof scaleFactor === 'number' ? spatial.map(() => scaleFactor) : (scaleFactor ?? [])
-  const output = perDimension(
-    size ?? spatial.map((n, d) => Math.floor(n * factors[d])),
-    rank,
-    1,
-    `${name}: size`,
-  )
-  let node: Node = x
-  for (let d = 0; d < rank; d++) {
-    const ratio = size === undefined ? 1 / factors[d] : spatial[d] / output[d]
-    if (mode === 'nearest') node = nearest(node, 2 + d, output[d], ratio)
-    else if (output[d] !== spatial[d] || alignCorners === false)
-      node = hat(
-        node,
-        2 + d,
-        output[d],
-        alignCorners ? cornerRatio(spatial[d], output[d]) : ratio,
-        {
-          centred: !alignCorners,
-        },
-      )
-  }
-  return fromNode(node, input)
-}
-
-const cornerRatio = (from: number, to: number) => (to > 1 ? (from - 1) / (to - 1) : 0)
-
-/** Position i reads ⌊i·ratio⌋. */
-function nearest(x: Node, axis: number, count: number, ratio: number): Node {
-  const size = x.shape[axis]
-  const times = count / size
-  if (Number.isInteger(times) && ratio === 1 / times) {
-    const wide = reshape(x, [...x.shape.slice(0, axis + 1), 1, ...x.shape.slice(axis + 1)])
-    const repeated = expand(
-      wide,
-      wide.shape.map((n, i) => (i === axis + 1 ? times : n)),
-    )
-    return reshape(
-      repeated,
-      x.shape.map((n, i) => (i === axis ? count : n)),
-    )
-  }
-  // A product with the matrix that has a 1 where ⌊i·ratio⌋ = j.
-  const at = map('floor', mul(map('toFloat32', iota([count, 1], 0)), ratio))
-  const column = map('toFloat32', iota([1, size], 1))
-  const matrix = where(map('eq', ...wideTo([atMost(at, size - 1), column], [count, size])), 1, 0)
-  return alongAxis(x, axis, matrix)
-}
-
-function wideTo(nodes: readonly [Node, Node], shape: readonly number[]): readonly [Node, Node] {
-  return [expand(nodes[0], shape), expand(nodes[1], shape)]
-}
-
-/** Linear interpolation along one axis; `centred`: elements are areas, whose centres are at i + ½. */
-function hat(
-  x: Node,
-  axis: number,
-  count: number,
-  ratio: number,
-  { centred }: { readonly centred: boolean },
-): Node {
-  const size = x.shape[axis]
-  const row = map('toFloat32', iota([count, 1], 0))
-  const raw = centred ? sub(mul(add(row, 0.5), ratio), 0.5) : mul(row, ratio)
-  const at = atMost(atLeast(raw, 0), size - 1)
-  const distance = map('abs', sub(at, map('toFloat32', iota([1, size], 1))))
-  return alongAxis(x, axis, atLeast(sub(1, distance), 0))
-}
-
-/** Σ_j x[.., j, ..]·matrix[i, j] along one axis. */
-function alongAxis(x: Node, axis: number, matrix: Node): Node {
-  const rank = x.shape.length
-  const [count, size] = matrix.shape
-  const spec = makeContract({
-    extents: [...x.shape.map((n, i) => (i === axis ? count : n)), size],
-    rank,
-    a: x.shape.map((_, i) => plain(i === axis ? rank : i)),
-    b: [plain(axis), plain(rank)],
-  })
-  return contract(spec, x, matrix)
-}
-
 /** Running sums along `dim`: each element the sum of those up to it. */
 export function cumsum(input: Tensor, dim: number): Tensor {
   const x = input.dtype === 'float32' || input.dtype === 'int32' ? input.node : input.int().node
@@ -278,4 +150,36 @@ export function oneHot(labels: Tensor, numClasses: number): Tensor {
   const here = positions(numClasses, rank, rank + 1)
   const same = map('eq', ...wideTo([wide, here], [...index.shape, numClasses]))
   return fromNode(map('toInt32', same), labels)
+}
+
+function wideTo(nodes: readonly [Node, Node], shape: readonly number[]): readonly [Node, Node] {
+  return [expand(nodes[0], shape), expand(nodes[1], shape)]
+}
+
+/** Σ x1[.., i]·weight[o, i, j]·x2[.., j] + bias[o]: x1 [.., I], x2 [.., J] → [.., O]. */
+export function bilinear(x1: Tensor, x2: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const [a, b] = [floatNode(x1, 'bilinear', 'x1'), floatNode(x2, 'bilinear', 'x2')]
+  const w = floatNode(weight, 'bilinear', 'weight')
+  const lead = a.shape.slice(0, -1)
+  const [i, j] = [a.shape.at(-1), b.shape.at(-1)]
+  if (
+    w.shape.length !== 3 ||
+    i !== w.shape[1] ||
+    j !== w.shape[2] ||
+    !sameShape(lead, b.shape.slice(0, -1))
+  )
+    fail(
+      `bilinear: x1 ${showShape(a.shape)} and x2 ${showShape(b.shape)} do not fit the weight ${showShape(w.shape)}, which is [out, in1, in2]`,
+    )
+  const [outputs] = w.shape
+  if (bias && !sameShape(bias.shape, [outputs]))
+    fail(`bilinear: the bias has shape ${showShape(bias.shape)}, but must be [${outputs}]`)
+  const rows = sizeOf(lead)
+  // First over i, which gives [rows, O, J]; then over j with x2.
+  const table = reshape(permute(w, [0, 2, 1]), [outputs * j, i])
+  const half = contract(linearSpec([rows], outputs * j, i), reshape(a, [rows, i]), table)
+  const product = mul(reshape(half, [rows, outputs, j]), reshape(b, [rows, 1, j]))
+  let y: Node = reduce('sum', [2], product)
+  if (bias) y = add(y, floatNode(bias, 'bilinear', 'bias'))
+  return fromNode(reshape(y, [...lead, outputs]), x1, x2, weight, bias)
 }

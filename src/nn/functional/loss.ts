@@ -1,6 +1,6 @@
 // Losses, with PyTorch's names, reductions and defaults.
 import { fail } from '../../base/errors.js'
-import { broadcastShapes, sameShape, showShape } from '../../base/shape.js'
+import { sameShape, showShape } from '../../base/shape.js'
 import { map, type Node, reshape } from '../../graph/node.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import { mixedRows } from '../diagnose.js'
@@ -16,7 +16,6 @@ import {
   add,
   atLeast,
   div,
-  eq,
   exp,
   log,
   log1p,
@@ -25,17 +24,12 @@ import {
   neg,
   square,
   sub,
-  sum,
   where,
 } from '../nodes/math.js'
 import { floatNode, named } from './checks.js'
+import { pairwise, type Reduction, type ReductionOptions, reduced, weightFor } from './reduction.js'
 
-export type Reduction = 'mean' | 'sum' | 'none'
-
-interface ReductionOptions {
-  /** Default `mean`. */
-  readonly reduction?: Reduction
-}
+export type { Reduction } from './reduction.js'
 
 export interface ClassLossOptions extends ReductionOptions {
   /** Weight of each class, [C]. */
@@ -47,17 +41,6 @@ export interface ClassLossOptions extends ReductionOptions {
 export interface CrossEntropyOptions extends ClassLossOptions {
   /** Mixes the labels with the uniform distribution: between 0 and 1. */
   readonly labelSmoothing?: number
-}
-
-function reduced(x: Node, reduction: Reduction): Node {
-  if (reduction === 'none') return x
-  const all = total(x)
-  return reduction === 'sum'
-    ? all
-    : div(
-        all,
-        x.shape.reduce((count, n) => count * n, 1),
-      )
 }
 
 function classAxis(name: string, input: Tensor): number {
@@ -157,27 +140,6 @@ export function nllLoss(input: Tensor, target: Tensor, options: ClassLossOptions
   return fromNode(node, input, target, options.weight)
 }
 
-/** A loss of each pair of elements, reduced. */
-function pairwise(
-  name: string,
-  input: Tensor,
-  target: Tensor,
-  reduction: Reduction,
-  build: (x: Node, y: Node) => Node,
-): Tensor {
-  const x = floatNode(input, name)
-  const y = floatNode(target, name, 'target')
-  if (!sameShape(x.shape, y.shape))
-    fail(
-      `${name}: the input has shape ${showShape(x.shape)}, the target ${showShape(y.shape)}; they must be equal: use reshape or unsqueeze`,
-    )
-  return fromNode(
-    named(name, () => reduced(build(x, y), reduction)),
-    input,
-    target,
-  )
-}
-
 /** (input − target)² */
 export function mseLoss(
   input: Tensor,
@@ -223,16 +185,21 @@ export function huberLoss(
   })
 }
 
-/** −(t·log p + (1 − t)·log(1 − p)) of probabilities; logarithms are at least −100, as in PyTorch. */
+/**
+ * −(t·log p + (1 − t)·log(1 − p)) of probabilities, times `weight` (broadcast); logarithms are at least −100, as in
+ * PyTorch.
+ */
 export function binaryCrossEntropy(
   input: Tensor,
   target: Tensor,
-  { reduction = 'mean' }: ReductionOptions = {},
+  { reduction = 'mean', weight }: ReductionOptions & { readonly weight?: Tensor } = {},
 ): Tensor {
-  return pairwise('binaryCrossEntropy', input, target, reduction, (p, t) => {
+  const name = 'binaryCrossEntropy'
+  return pairwise(name, input, target, reduction, (p, t) => {
     const yes = atLeast(log(p), -100)
     const no = atLeast(log(sub(1, p)), -100)
-    return neg(add(mul(t, yes), mul(sub(1, t), no)))
+    const loss = neg(add(mul(t, yes), mul(sub(1, t), no)))
+    return weight ? mul(loss, weightFor(name, weight, p, 'weight')) : loss
   })
 }
 
@@ -252,11 +219,10 @@ export function binaryCrossEntropyWithLogits(
     const soft = add(log1p(exp(neg(map('abs', x)))), map('relu', neg(x)))
     let loss = add(mul(sub(1, t), x), soft)
     if (posWeight) {
-      broadcastShapes(x.shape, posWeight.shape, name)
-      const extra = mul(t, sub(floatNode(posWeight, name, 'posWeight'), 1))
+      const extra = mul(t, sub(weightFor(name, posWeight, x, 'posWeight'), 1))
       loss = add(loss, mul(extra, soft))
     }
-    return weight ? mul(loss, floatNode(weight, name, 'weight')) : loss
+    return weight ? mul(loss, weightFor(name, weight, x, 'weight')) : loss
   })
 }
 
@@ -282,47 +248,4 @@ export function klDiv(
     },
   )
   return reduction === 'batchmean' ? fromNode(div(result.node, first), result) : result
-}
-
-/** x·y / (max(‖x‖, ε)·max(‖y‖, ε)) along `dim`; broadcasts. */
-export function cosineSimilarity(
-  x1: Tensor,
-  x2: Tensor,
-  { dim = 1, eps = 1e-8 }: { readonly dim?: number; readonly eps?: number } = {},
-): Tensor {
-  floatNode(x1, 'cosineSimilarity', 'x1')
-  floatNode(x2, 'cosineSimilarity', 'x2')
-  const size = (x: Tensor) =>
-    fromNode(atLeast(map('sqrt', x.square().sum(dim, { keepdim: true }).node), eps), x)
-  const product = x1.div(size(x1)).mul(x2.div(size(x2)))
-  return product.sum(dim)
-}
-
-/** 1 − cos for pairs with target 1, max(0, cos − margin) for those with −1. */
-export function cosineEmbeddingLoss(
-  x1: Tensor,
-  x2: Tensor,
-  target: Tensor,
-  { reduction = 'mean', margin = 0 }: ReductionOptions & { readonly margin?: number } = {},
-): Tensor {
-  const cos = cosineSimilarity(x1, x2, { dim: x1.shape.length - 1 }).node
-  const alike = where(eq(target.float().node, 1), sub(1, cos), map('relu', sub(cos, margin)))
-  return fromNode(reduced(alike, reduction), x1, x2)
-}
-
-/** max(0, ‖a − p‖ − ‖a − n‖ + margin) over the last dimension. */
-export function tripletMarginLoss(
-  anchor: Tensor,
-  positive: Tensor,
-  negative: Tensor,
-  { reduction = 'mean', margin = 1 }: ReductionOptions & { readonly margin?: number } = {},
-): Tensor {
-  const last = anchor.shape.length - 1
-  const distance = (other: Tensor) => {
-    const d = add(sub(floatNode(anchor, 'tripletMarginLoss', 'anchor'), other.node), 1e-6)
-    return map('sqrt', sum(square(d), [last]))
-  }
-  const gap = map('relu', add(sub(distance(positive), distance(negative)), margin))
-  const flat = reshape(gap, gap.shape.slice(0, last))
-  return fromNode(reduced(flat, reduction), anchor, positive, negative)
 }

@@ -1,16 +1,17 @@
-// Normalisations with PyTorch's arguments: batch, layer, group, instance, local response.
+// Normalisations with PyTorch's arguments: batch, layer, root mean square, group, instance, local response.
 import { fail } from '../../base/errors.js'
 import { type Shape, sameShape, showShape, sizeOf } from '../../base/shape.js'
 import { constant, type Node, reduce, reshape, view } from '../../graph/node.js'
 import type { Parameter } from '../../tensor/parameter.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
-import { add, along, div, exp, log, mul, square, sub } from '../nodes/math.js'
+import { add, along, div, exp, log, mean, mul, square, sub } from '../nodes/math.js'
 import {
   batchNormalize,
   channelAxes,
   inverseRoot,
   moments,
   normalize,
+  rootMeanSquare,
 } from '../nodes/normalization.js'
 import { floatNode } from './checks.js'
 
@@ -99,22 +100,30 @@ export function layerNorm(
   { weight, bias, eps = 1e-5 }: AffineOptions = {},
 ): Tensor {
   const x = floatNode(input, 'layerNorm')
-  const inner = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape
-  const lead = x.shape.length - inner.length
-  if (inner.length === 0 || lead < 0 || !sameShape(x.shape.slice(lead), inner))
-    fail(
-      `layerNorm: the input ${showShape(x.shape)} must end in normalizedShape ${showShape(inner)}: use normalizedShape ${showShape(x.shape.slice(Math.max(lead, 0)))}`,
-    )
-  for (const [what, p] of [['weight', weight] as const, ['bias', bias] as const])
-    if (p && !sameShape(p.shape, inner))
-      fail(
-        `layerNorm: the ${what} has shape ${showShape(p.shape)}, but must be ${showShape(inner)}`,
-      )
-  const axes = inner.map((_, i) => lead + i)
+  const axes = innerAxes('layerNorm', x, normalizedShape, { weight, bias })
   let y = normalize(x, axes, eps)
   if (weight) y = mul(y, floatNode(weight, 'layerNorm', 'weight'))
   if (bias) y = add(y, floatNode(bias, 'layerNorm', 'bias'))
   return fromNode(y, input, weight, bias)
+}
+
+/** The last axes, which must have the normalised shape; so must weight and bias. */
+function innerAxes(
+  name: string,
+  x: Node,
+  normalizedShape: number | Shape,
+  { weight, bias }: AffineOptions,
+): number[] {
+  const inner = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape
+  const lead = x.shape.length - inner.length
+  if (inner.length === 0 || lead < 0 || !sameShape(x.shape.slice(lead), inner))
+    fail(
+      `${name}: the input ${showShape(x.shape)} must end in normalizedShape ${showShape(inner)}: use normalizedShape ${showShape(x.shape.slice(Math.max(lead, 0)))}`,
+    )
+  for (const [what, p] of [['weight', weight] as const, ['bias', bias] as const])
+    if (p && !sameShape(p.shape, inner))
+      fail(`${name}: the ${what} has shape ${showShape(p.shape)}, but must be ${showShape(inner)}`)
+  return inner.map((_, i) => lead + i)
 }
 
 /** Normalises groups of channels of input [N, C, …]; weight and bias are [C] (Wu and He 2018). */
@@ -126,12 +135,64 @@ export function groupNorm(
   return grouped('groupNorm', input, numGroups, { weight, bias, eps })
 }
 
-/** Normalises each channel of each example of input [N, C, …] by itself (Ulyanov et al. 2016). */
-export function instanceNorm(
+export interface InstanceNormOptions extends AffineOptions {
+  /** Statistics that stand in for the input's own when `useInputStats` is false, and follow them when it is true. */
+  readonly runningMean?: Parameter
+  readonly runningVar?: Parameter
+  /** Default true. */
+  readonly useInputStats?: boolean
+  /** How far the running statistics move. Default 0.1. */
+  readonly momentum?: number
+}
+
+/**
+ * Normalises each channel of each example of input [N, C, …] by itself (Ulyanov et al. 2016). Running statistics
+ * move towards the mean over the batch of means and unbiased variances. After torch.nn.functional.instance_norm.
+ */
+export function instanceNorm(input: Tensor, options: InstanceNormOptions = {}): Tensor {
+  const name = 'instanceNorm'
+  const { weight, bias, eps, useInputStats = true, momentum = 0.1 } = options
+  const { runningMean, runningVar } = options
+  if (!useInputStats)
+    return batchNorm(input, runningMean, runningVar, { weight, bias, eps, training: false })
+  const channels = input.shape[1] ?? 0
+  const result = grouped(name, input, channels, { weight, bias, eps })
+  const axes = input.shape.map((_, i) => i).slice(2)
+  const count = sizeOf(input.shape.slice(2))
+  if (count <= 1)
+    fail(
+      `${name}: the input ${showShape(input.shape)} has ${count} value a channel of an example, and normalising needs more`,
+    )
+  const oldMean = perChannel(runningMean, channels, name, 'runningMean')
+  const oldVariance = perChannel(runningVar, channels, name, 'runningVar')
+  if (oldMean === undefined && oldVariance === undefined) return result
+  const parts = moments(input.node, axes)
+  const moved = (old: Node, now: Node): Node => {
+    const batch = reshape(mean(now, [0]), [channels])
+    return add(old, mul(sub(batch, old), momentum))
+  }
+  if (runningMean && oldMean) runningMean.set(fromNode(moved(oldMean, parts.mean), input))
+  if (runningVar && oldVariance)
+    runningVar.set(fromNode(moved(oldVariance, mul(parts.variance, count / (count - 1))), input))
+  return result
+}
+
+/** The least difference of float32 from 1: PyTorch's ε of rmsNorm. */
+const FLOAT32_EPSILON = 2 ** -23
+
+/**
+ * x / √(mean(x²) + ε)·weight over the last dimensions, which must be `normalizedShape`. After
+ * torch.nn.functional.rms_norm (Zhang and Sennrich 2019).
+ */
+export function rmsNorm(
   input: Tensor,
-  { weight, bias, eps = 1e-5 }: AffineOptions = {},
+  normalizedShape: number | Shape,
+  { weight, eps = FLOAT32_EPSILON }: Omit<AffineOptions, 'bias'> = {},
 ): Tensor {
-  return grouped('instanceNorm', input, input.shape[1] ?? 0, { weight, bias, eps })
+  const x = floatNode(input, 'rmsNorm')
+  const axes = innerAxes('rmsNorm', x, normalizedShape, { weight })
+  const y = rootMeanSquare(x, axes, eps)
+  return fromNode(weight ? mul(y, floatNode(weight, 'rmsNorm', 'weight')) : y, input, weight)
 }
 
 function grouped(name: string, input: Tensor, groups: number, options: AffineOptions): Tensor {
@@ -181,7 +242,7 @@ export function localResponseNorm(
     },
     square(x),
   )
-  const mean = div(reduce('sum', [x.shape.length], neighbours), size)
-  const base = add(mul(mean, alpha), k)
+  const average = div(reduce('sum', [x.shape.length], neighbours), size)
+  const base = add(mul(average, alpha), k)
   return fromNode(mul(x, exp(mul(log(base), -beta))), input)
 }

@@ -1,16 +1,17 @@
 // Pools over windows in 1, 2 and 3 dimensions, plain and adaptive, with PyTorch's arguments.
 import { fail } from '../../base/errors.js'
-import { showShape } from '../../base/shape.js'
-import { type Node, reshape } from '../../graph/node.js'
+import { showShape, sizeOf } from '../../base/shape.js'
+import { constant, map, type Node, reshape, scatterAdd } from '../../graph/node.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import {
   adaptiveAlong,
   averagePool,
+  largestPositions,
   maxPool,
   type Windows,
   windowCounts,
 } from '../nodes/pooling.js'
-import { floatNode, perDimension } from './checks.js'
+import { floatNode, indexNode, perDimension } from './checks.js'
 import { tooLarge } from './convolution.js'
 
 type Sizes = number | readonly number[]
@@ -177,6 +178,11 @@ function adaptive(
     typeof outputSize === 'number' ? outputSize : outputSize.map((n, d) => n ?? spatial[d] ?? 0)
   const output = perDimension(given, rank, 1, `${name}: outputSize`)
   if (spatial.some((n) => n === 0)) fail(`${name}: the input ${showShape(x.shape)} is empty`)
+  return finish(adaptiveNode(x, output, fn), rank, input)
+}
+
+function adaptiveNode(x: Node, output: readonly number[], fn: 'max' | 'mean'): Node {
+  const spatial = x.shape.slice(2)
   if (spatial.every((n, d) => n % output[d] === 0)) {
     const kernel = spatial.map((n, d) => n / output[d])
     const windows: Windows = {
@@ -187,10 +193,166 @@ function adaptive(
       output,
     }
     const count = kernel.reduce((product, k) => product * k, 1)
-    return finish(fn === 'max' ? maxPool(x, windows) : averagePool(x, windows, count), rank, input)
+    return fn === 'max' ? maxPool(x, windows) : averagePool(x, windows, count)
   }
   let node = x
-  for (let d = rank - 1; d >= 0; d--)
+  for (let d = output.length - 1; d >= 0; d--)
     if (output[d] !== spatial[d]) node = adaptiveAlong(node, 2 + d, output[d], fn)
-  return finish(node, rank, input)
+  return node
+}
+
+/** The mean over windows that divide the spatial axes of x [n, c, …] as evenly as they can. */
+export function adaptiveMean(x: Node, output: readonly number[]): Node {
+  return adaptiveNode(x, output, 'mean')
+}
+
+export interface Unpooling {
+  readonly stride?: Sizes
+  readonly padding?: Sizes
+  /** The spatial size to restore where the pool's rounding lost it; default: the smallest. */
+  readonly outputSize?: readonly number[]
+}
+
+/** A pool's values with their places: int32, row-major over the spatial dimensions of the input. */
+export interface Pooled {
+  readonly values: Tensor
+  readonly indices: Tensor
+}
+
+function withIndices(
+  name: string,
+  rank: number,
+  input: Tensor,
+  kernelSize: Sizes,
+  options: MaxPoolOptions = {},
+): Pooled {
+  const x = checked(name, rank, input)
+  const windows = windowsOf(name, rank, x, kernelSize, options)
+  return {
+    values: finish(maxPool(x, windows), rank, input),
+    indices: finish(largestPositions(x, windows), rank, input),
+  }
+}
+
+/** maxPool1d with the places of its values, as PyTorch's `return_indices`. */
+export function maxPool1dWithIndices(
+  input: Tensor,
+  kernelSize: Sizes,
+  options?: MaxPoolOptions,
+): Pooled {
+  return withIndices('maxPool1dWithIndices', 1, input, kernelSize, options)
+}
+
+/** maxPool2d with the places of its values: int32 y·W + x in the input's plane. */
+export function maxPool2dWithIndices(
+  input: Tensor,
+  kernelSize: Sizes,
+  options?: MaxPoolOptions,
+): Pooled {
+  return withIndices('maxPool2dWithIndices', 2, input, kernelSize, options)
+}
+
+export function maxPool3dWithIndices(
+  input: Tensor,
+  kernelSize: Sizes,
+  options?: MaxPoolOptions,
+): Pooled {
+  return withIndices('maxPool3dWithIndices', 3, input, kernelSize, options)
+}
+
+function unpool(
+  name: string,
+  rank: number,
+  input: Tensor,
+  indices: Tensor,
+  kernelSize: Sizes,
+  options: Unpooling = {},
+): Tensor {
+  const x = checked(name, rank, input)
+  if (indices.shape.join() !== input.shape.join())
+    fail(
+      `${name}: the indices ${showShape(indices.shape)} must have the input's shape ${showShape(input.shape)}`,
+    )
+  const kernel = perDimension(kernelSize, rank, 1, `${name}: kernelSize`)
+  const stride = perDimension(options.stride ?? kernel, rank, 1, `${name}: stride`)
+  const padding = perDimension(options.padding ?? 0, rank, 0, `${name}: padding`)
+  const [batch, channels, ...spatial] = x.shape
+  const size = perDimension(
+    options.outputSize ?? spatial.map((n, d) => (n - 1) * stride[d] - 2 * padding[d] + kernel[d]),
+    rank,
+    1,
+    `${name}: outputSize`,
+  )
+  const flat = [batch, channels, sizeOf(spatial)]
+  const at = reshape(indexNode(indices, name, 'indices'), flat)
+  const image = scatterAdd(2, sizeOf(size), at, reshape(x, flat))
+  return finish(reshape(image, [batch, channels, ...size]), rank, input)
+}
+
+/** Puts the values [N, C, L] of a max pool back to their places, zeros elsewhere. */
+export function maxUnpool1d(
+  input: Tensor,
+  indices: Tensor,
+  kernelSize: Sizes,
+  options?: Unpooling,
+): Tensor {
+  return unpool('maxUnpool1d', 1, input, indices, kernelSize, options)
+}
+
+/**
+ * Puts the values [N, C, H, W] of maxPool2dWithIndices back to their places, zeros elsewhere. Values of overlapping
+ * windows that share a place are added (PyTorch keeps one of them).
+ */
+export function maxUnpool2d(
+  input: Tensor,
+  indices: Tensor,
+  kernelSize: Sizes,
+  options?: Unpooling,
+): Tensor {
+  return unpool('maxUnpool2d', 2, input, indices, kernelSize, options)
+}
+
+export function maxUnpool3d(
+  input: Tensor,
+  indices: Tensor,
+  kernelSize: Sizes,
+  options?: Unpooling,
+): Tensor {
+  return unpool('maxUnpool3d', 3, input, indices, kernelSize, options)
+}
+
+function powerPool(
+  name: string,
+  rank: number,
+  input: Tensor,
+  normType: number,
+  kernelSize: Sizes,
+  options: Pick<AvgPoolOptions, 'stride' | 'ceilMode'> = {},
+): Tensor {
+  if (!(normType > 0)) fail(`${name}: normType is ${normType}, but must be above 0`)
+  const x = checked(name, rank, input)
+  const windows = windowsOf(name, rank, x, kernelSize, options)
+  const total = averagePool(map('pow', x, constant(normType, 'float32', x.shape)), windows, 1)
+  const root = map('pow', total, constant(1 / normType, 'float32', total.shape))
+  return finish(root, rank, input)
+}
+
+/** (Σ x^p)^(1/p) over each window of [N, C, L]. */
+export function lpPool1d(
+  input: Tensor,
+  normType: number,
+  kernelSize: Sizes,
+  options?: Pick<AvgPoolOptions, 'stride' | 'ceilMode'>,
+): Tensor {
+  return powerPool('lpPool1d', 1, input, normType, kernelSize, options)
+}
+
+/** (Σ x^p)^(1/p) over each window of [N, C, H, W]. */
+export function lpPool2d(
+  input: Tensor,
+  normType: number,
+  kernelSize: Sizes,
+  options?: Pick<AvgPoolOptions, 'stride' | 'ceilMode'>,
+): Tensor {
+  return powerPool('lpPool2d', 2, input, normType, kernelSize, options)
 }

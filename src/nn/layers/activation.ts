@@ -184,3 +184,109 @@ export class LogSoftmax extends Module {
     return F.logSoftmax(input, this.dim)
   }
 }
+
+/** ELU with a continuous derivative. */
+export class CELU extends Module {
+  readonly options: { readonly alpha?: number }
+
+  constructor(options: { readonly alpha?: number } = {}) {
+    super()
+    this.options = options
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.celu(input, this.options)
+  }
+}
+
+/** x where |x| > λ, else 0. */
+export class Hardshrink extends Module {
+  readonly options: { readonly lambd?: number }
+
+  constructor(options: { readonly lambd?: number } = {}) {
+    super()
+    this.options = options
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.hardshrink(input, this.options)
+  }
+}
+
+/** Towards 0 by λ, and 0 within it. */
+export class Softshrink extends Module {
+  readonly options: { readonly lambd?: number }
+
+  constructor(options: { readonly lambd?: number } = {}) {
+    super()
+    this.options = options
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.softshrink(input, this.options)
+  }
+}
+
+/** x where x > threshold, else `value`. */
+export class Threshold extends Module {
+  readonly threshold: number
+  readonly value: number
+
+  constructor(threshold: number, value: number) {
+    super()
+    this.threshold = threshold
+    this.value = value
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.threshold(input, this.threshold, this.value)
+  }
+}
+
+/** The first half along `dim` times the sigmoid of the second. */
+export class GLU extends Module {
+  readonly dim: number
+
+  constructor(dim = -1) {
+    super()
+    this.dim = dim
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.glu(input, this.dim)
+  }
+}
+
+/** In training a slope below 0 drawn for each element; in evaluation the mean of the bounds. */
+export class RReLU extends Module {
+  readonly options: Omit<F.RReLUOptions, 'training'>
+
+  constructor(options: Omit<F.RReLUOptions, 'training'> = {}) {
+    super()
+    this.options = options
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.rrelu(input, { ...this.options, training: this.training })
+  }
+}
+
+export class Softmin extends Module {
+  readonly dim: number
+
+  constructor(dim: number) {
+    super()
+    this.dim = dim
+  }
+
+  forward(input: Tensor): Tensor {
+    return F.softmin(input, this.dim)
+  }
+}
+
+/** Softmax over the channels of [N, C, H, W]. */
+export class Softmax2d extends Module {
+  forward(input: Tensor): Tensor {
+    return F.softmax(input, -3)
+  }
+}

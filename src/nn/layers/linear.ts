@@ -1,9 +1,14 @@
-// Linear layers, embeddings, dropout and reshaping layers, with PyTorch's arguments and initial values.
+// Linear and bilinear layers, embeddings, distances and reshaping layers, with PyTorch's arguments and initial values.
 import { fail } from '../../base/errors.js'
 import { sizeOf } from '../../base/shape.js'
 import { Parameter } from '../../tensor/parameter.js'
 import type { Tensor } from '../../tensor/tensor.js'
-import { dropout, embedding, linear } from '../functional/linear.js'
+import {
+  cosineSimilarity,
+  type PairwiseDistanceOptions,
+  pairwiseDistance,
+} from '../functional/distance.js'
+import { bilinear, embedding, linear } from '../functional/linear.js'
 import { layerValues, normalValues } from '../init.js'
 import { Module } from '../module.js'
 
@@ -67,18 +72,59 @@ export class Embedding extends Module {
   }
 }
 
-/** In training zeroes elements with probability p, and scales the others by 1/(1 − p). */
-export class Dropout extends Module {
-  p: number
+/** Σ x1·weight[o]·x2 + bias[o]: [.., in1Features] and [.., in2Features] → [.., outFeatures]. */
+export class Bilinear extends Module {
+  readonly in1Features: number
+  readonly in2Features: number
+  readonly outFeatures: number
+  weight: Parameter // [outFeatures, in1Features, in2Features]
+  bias: Parameter | undefined // [outFeatures]
 
-  constructor(p = 0.5) {
+  constructor(
+    in1Features: number,
+    in2Features: number,
+    outFeatures: number,
+    { bias = true }: { readonly bias?: boolean } = {},
+  ) {
     super()
-    if (!(p >= 0 && p <= 1)) fail(`Dropout: p is ${p}, but must be a probability`)
-    this.p = p
+    this.in1Features = positive(in1Features, 'Bilinear: in1Features')
+    this.in2Features = positive(in2Features, 'Bilinear: in2Features')
+    this.outFeatures = positive(outFeatures, 'Bilinear: outFeatures')
+    const shape = [outFeatures, in1Features, in2Features]
+    this.weight = new Parameter(layerValues(shape, in1Features))
+    this.bias = bias ? new Parameter(layerValues([outFeatures], in1Features)) : undefined
   }
 
-  forward(input: Tensor): Tensor {
-    return dropout(input, { p: this.p, training: this.training })
+  forward(x1: Tensor, x2: Tensor): Tensor {
+    return bilinear(x1, x2, this.weight, this.bias)
+  }
+}
+
+/** The cosine of the angle between two tensors along `dim`. See cosineSimilarity. */
+export class CosineSimilarity extends Module {
+  readonly options: { readonly dim?: number; readonly eps?: number }
+
+  constructor(options: { readonly dim?: number; readonly eps?: number } = {}) {
+    super()
+    this.options = options
+  }
+
+  forward(x1: Tensor, x2: Tensor): Tensor {
+    return cosineSimilarity(x1, x2, this.options)
+  }
+}
+
+/** The distance of two tensors over the last dimension. See pairwiseDistance. */
+export class PairwiseDistance extends Module {
+  readonly options: PairwiseDistanceOptions
+
+  constructor(options: PairwiseDistanceOptions = {}) {
+    super()
+    this.options = options
+  }
+
+  forward(x1: Tensor, x2: Tensor): Tensor {
+    return pairwiseDistance(x1, x2, this.options)
   }
 }
 

@@ -10,12 +10,17 @@ import {
   instanceNorm,
   layerNorm,
   localResponseNorm,
+  rmsNorm,
 } from '../functional/normalization.js'
 import { Module } from '../module.js'
 import { positive } from './linear.js'
 
 const filled = (shape: Shape, value: number) =>
   tensor(new Float32Array(sizeOf(shape)).fill(value), { shape })
+
+/** PyTorch's `num_batches_tracked`. */
+const counter = () =>
+  new Parameter(tensor(Int32Array.of(0), { shape: [] }), { role: 'state', fileDtype: 'I64' })
 
 export interface BatchNormLayerOptions {
   readonly eps?: number
@@ -50,10 +55,7 @@ abstract class BatchNorm extends Module {
     if (!trackRunningStats) return
     this.runningMean = new Parameter(filled([numFeatures], 0), { role: 'state' })
     this.runningVar = new Parameter(filled([numFeatures], 1), { role: 'state' })
-    this.numBatchesTracked = new Parameter(tensor(Int32Array.of(0), { shape: [] }), {
-      role: 'state',
-      fileDtype: 'I64',
-    })
+    this.numBatchesTracked = counter()
   }
 
   forward(input: Tensor): Tensor {
@@ -158,25 +160,104 @@ export class GroupNorm extends Module {
   }
 }
 
-/** Normalises each channel of each example of [N, C, H, W]; without weight and bias unless `affine`. */
-export class InstanceNorm2d extends Module {
-  readonly numFeatures: number
-  readonly eps: number
+/** x / √(mean(x²) + ε)·weight over the last dimensions, of shape `normalizedShape`. */
+export class RMSNorm extends Module {
+  readonly normalizedShape: Shape
+  readonly eps: number | undefined
   weight: Parameter | undefined
-  bias: Parameter | undefined
 
-  constructor(numFeatures: number, { eps = 1e-5, affine = false }: NormOptions = {}) {
+  constructor(
+    normalizedShape: number | Shape,
+    {
+      eps,
+      elementwiseAffine = true,
+    }: { readonly eps?: number; readonly elementwiseAffine?: boolean } = {},
+  ) {
     super()
-    this.numFeatures = positive(numFeatures, 'InstanceNorm2d: numFeatures')
+    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape
     this.eps = eps
-    this.weight = affine ? new Parameter(filled([numFeatures], 1)) : undefined
-    this.bias = affine ? new Parameter(filled([numFeatures], 0)) : undefined
+    this.weight = elementwiseAffine ? new Parameter(filled(this.normalizedShape, 1)) : undefined
   }
 
   forward(input: Tensor): Tensor {
-    const { weight, bias, eps } = this
-    return instanceNorm(input, { weight, bias, eps })
+    const { weight, eps } = this
+    return rmsNorm(input, this.normalizedShape, { weight, eps })
   }
+}
+
+export interface InstanceNormLayerOptions extends NormOptions {
+  /** How far running statistics move. Default 0.1. */
+  readonly momentum?: number
+  /** Whether evaluation uses running statistics. Default false. */
+  readonly trackRunningStats?: boolean
+}
+
+abstract class InstanceNorm extends Module {
+  readonly numFeatures: number
+  readonly eps: number
+  readonly momentum: number
+  weight: Parameter | undefined
+  bias: Parameter | undefined
+  runningMean: Parameter | undefined
+  runningVar: Parameter | undefined
+  numBatchesTracked: Parameter | undefined
+  /** The number of dimensions of a batch. */
+  protected abstract readonly rank: number
+
+  constructor(numFeatures: number, options: InstanceNormLayerOptions = {}) {
+    super()
+    const { eps = 1e-5, momentum = 0.1, affine = false, trackRunningStats = false } = options
+    this.numFeatures = positive(numFeatures, `${this.constructor.name}: numFeatures`)
+    this.eps = eps
+    this.momentum = momentum
+    this.weight = affine ? new Parameter(filled([numFeatures], 1)) : undefined
+    this.bias = affine ? new Parameter(filled([numFeatures], 0)) : undefined
+    if (!trackRunningStats) return
+    this.runningMean = new Parameter(filled([numFeatures], 0), { role: 'state' })
+    this.runningVar = new Parameter(filled([numFeatures], 1), { role: 'state' })
+    this.numBatchesTracked = counter()
+  }
+
+  forward(input: Tensor): Tensor {
+    const rank = input.shape.length
+    if (rank !== this.rank && rank !== this.rank - 1)
+      fail(
+        `${this.constructor.name}: the input ${showShape(input.shape)} has ${rank} dimensions, but must have ${this.rank}, or ${this.rank - 1} without a batch`,
+      )
+    const x = rank === this.rank ? input : input.unsqueeze(0)
+    if (x.shape[1] !== this.numFeatures)
+      fail(
+        `${this.constructor.name}: the input ${showShape(input.shape)} has ${x.shape[1]} channels, but numFeatures is ${this.numFeatures}: use numFeatures ${x.shape[1]}`,
+      )
+    const { weight, bias, eps, momentum, runningMean, runningVar } = this
+    const useInputStats = this.training || runningMean === undefined
+    const tracked = this.training ? { runningMean, runningVar } : {}
+    const statistics = useInputStats ? tracked : { runningMean, runningVar }
+    const result = instanceNorm(x, {
+      weight,
+      bias,
+      eps,
+      momentum,
+      useInputStats,
+      ...statistics,
+    })
+    return rank === this.rank ? result : result.squeeze(0)
+  }
+}
+
+/** Normalises each channel of each example of [N, C, L]; without weight and bias unless `affine`. */
+export class InstanceNorm1d extends InstanceNorm {
+  protected readonly rank = 3
+}
+
+/** Normalises each channel of each example of [N, C, H, W]; without weight and bias unless `affine`. */
+export class InstanceNorm2d extends InstanceNorm {
+  protected readonly rank = 4
+}
+
+/** Normalises each channel of each example of [N, C, D, H, W]; without weight and bias unless `affine`. */
+export class InstanceNorm3d extends InstanceNorm {
+  protected readonly rank = 5
 }
 
 /** Divides by a power of the squares of neighbouring channels (AlexNet). */

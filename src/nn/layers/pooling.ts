@@ -23,8 +23,12 @@ abstract class Pool<Options extends MaxPoolOptions | AvgPoolOptions> extends Mod
     const dilation = 'dilation' in this.options ? (this.options.dilation ?? 1) : 1
     return input.map((n, d) => {
       const reach = at(dilation, d) * (at(this.kernelSize, d) - 1) + 1
-      const room = (n + 2 * at(padding, d) - reach) / at(stride, d)
-      return (ceilMode ? Math.ceil(room) : Math.floor(room)) + 1
+      const step = at(stride, d)
+      const room = (n + 2 * at(padding, d) - reach) / step
+      if (!ceilMode) return Math.floor(room) + 1
+      // The last window begins inside of the input or the padding before it.
+      const last = Math.ceil(room)
+      return last * step >= n + at(padding, d) ? last : last + 1
     })
   }
 }
@@ -139,5 +143,68 @@ export class AdaptiveMaxPool2d extends AdaptivePool {
 export class AdaptiveMaxPool3d extends AdaptivePool {
   forward(input: Tensor): Tensor {
     return F.adaptiveMaxPool3d(input, this.outputSizes)
+  }
+}
+
+abstract class Unpool extends Module {
+  readonly kernelSize: Sizes
+  readonly options: F.Unpooling
+
+  constructor(kernelSize: Sizes, options: F.Unpooling = {}) {
+    super()
+    this.kernelSize = kernelSize
+    this.options = options
+  }
+}
+
+abstract class PowerPool extends Module {
+  readonly normType: number
+  readonly kernelSize: Sizes
+  readonly options: Pick<AvgPoolOptions, 'stride' | 'ceilMode'>
+
+  constructor(
+    normType: number,
+    kernelSize: Sizes,
+    options: Pick<AvgPoolOptions, 'stride' | 'ceilMode'> = {},
+  ) {
+    super()
+    this.normType = normType
+    this.kernelSize = kernelSize
+    this.options = options
+  }
+}
+
+/** Puts the values [N, C, L] of a max pool back to their places. See maxUnpool1d. */
+export class MaxUnpool1d extends Unpool {
+  forward(input: Tensor, indices: Tensor): Tensor {
+    return F.maxUnpool1d(input, indices, this.kernelSize, this.options)
+  }
+}
+
+/** Puts the values [N, C, H, W] of a max pool back to their places. See maxUnpool2d. */
+export class MaxUnpool2d extends Unpool {
+  forward(input: Tensor, indices: Tensor): Tensor {
+    return F.maxUnpool2d(input, indices, this.kernelSize, this.options)
+  }
+}
+
+/** Puts the values [N, C, D, H, W] of a max pool back to their places. See maxUnpool3d. */
+export class MaxUnpool3d extends Unpool {
+  forward(input: Tensor, indices: Tensor): Tensor {
+    return F.maxUnpool3d(input, indices, this.kernelSize, this.options)
+  }
+}
+
+/** [N, C, L]: the p-norm of each window. See lpPool1d. */
+export class LPPool1d extends PowerPool {
+  forward(input: Tensor): Tensor {
+    return F.lpPool1d(input, this.normType, this.kernelSize, this.options)
+  }
+}
+
+/** [N, C, H, W]: the p-norm of each window. See lpPool2d. */
+export class LPPool2d extends PowerPool {
+  forward(input: Tensor): Tensor {
+    return F.lpPool2d(input, this.normType, this.kernelSize, this.options)
   }
 }

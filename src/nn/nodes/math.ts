@@ -49,6 +49,9 @@ export function where(condition: Node, x: Operand, y: Operand): Node {
 export const atLeast = (x: Node, limit: number): Node => where(lt(limit, x), x, limit)
 export const atMost = (x: Node, limit: number): Node => where(lt(x, limit), x, limit)
 
+/** The number at every position of x. */
+export const constantLike = (x: Node, value: number): Node => constant(value, x.dtype, x.shape)
+
 /** Reductions that keep the reduced axes with size 1. */
 export function sum(x: Node, axes: readonly number[]): Node {
   return reshape(reduce('sum', axes, x), kept(x.shape, axes))

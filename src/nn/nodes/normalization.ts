@@ -36,6 +36,19 @@ export function normalize(x: Node, axes: readonly number[], eps: number): Node {
   })
 }
 
+/** x / √(mean of squares + ε); its gradient, with y the result: (G − y·m(G·y)) / √(…). */
+export function rootMeanSquare(x: Node, axes: readonly number[], eps: number): Node {
+  const scale = inverseRoot(mean(square(x), axes), eps)
+  const normal = () => mul(x, scale)
+  return composite('rootMeanSquare', `${axes}/${eps}`, [x], x, {
+    expand: normal,
+    gradient: (_, G) => {
+      const y = normal()
+      return [mul(scale, sub(G, mul(y, mean(mul(G, y), axes))))]
+    },
+  })
+}
+
 /** Normalisation of each channel (axis 1) over all other axes, then weight·y + bias of shape [channels]. */
 export function batchNormalize(
   x: Node,

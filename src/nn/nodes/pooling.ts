@@ -3,6 +3,7 @@
 // A window view adds a tap axis for each spatial axis; merged into one last axis they are what is reduced.
 // The gradient moves values back from the windows. Where windows do not overlap that is a permutation;
 // elsewhere a contraction over the taps, since each element lies in several windows.
+import type { Shape } from '../../base/shape.js'
 import { affine, makeContract, plain } from '../../graph/contract.js'
 import {
   broadcastTo,
@@ -11,13 +12,14 @@ import {
   constant,
   contract,
   expand,
+  map,
   type Node,
   permute,
   reduce,
   reshape,
   view,
 } from '../../graph/node.js'
-import { along, div, eq, mean, mul, positions, where } from './math.js'
+import { add, along, div, eq, mean, mul, positions, sub, where } from './math.js'
 
 /** One entry for each spatial dimension. */
 export interface Windows {
@@ -30,7 +32,7 @@ export interface Windows {
 }
 
 /** [n, c, h…] → [n, c, y…, taps], row-major over the taps; `value` outside of x. */
-function windowed(x: Node, w: Windows, value: number): Node {
+export function windowed(x: Node, w: Windows, value: number): Node {
   const lead = x.shape.length - w.kernel.length
   let node = x
   for (let d = 0; d < w.kernel.length; d++)
@@ -60,15 +62,15 @@ function apart(w: Windows): boolean {
 }
 
 /**
- * The adjoint of `windowed`: what each element of x [n, c, h…] receives from the windows it lies in.
+ * The adjoint of `windowed`: what each element of x [n, c, h…] receives from the windows it lies in; `shape` is x's.
  * `perTap` is [n, c, y…, taps]; or [n, c, y…] where every tap receives the same.
  */
-function gathered(perTap: Node, x: Node, w: Windows): Node {
+export function gathered(perTap: Node, shape: Shape, w: Windows): Node {
   const rank = w.kernel.length
-  const lead = x.shape.length - rank
-  const same = perTap.shape.length === x.shape.length
-  if (apart(w)) return laid(same ? spread(perTap, w) : perTap, x, w)
-  const axes = x.shape.length
+  const lead = shape.length - rank
+  const same = perTap.shape.length === shape.length
+  if (apart(w)) return laid(same ? spread(perTap, w) : perTap, shape, w)
+  const axes = shape.length
   const back = w.kernel.map((_, d) =>
     affine(
       [
@@ -80,7 +82,7 @@ function gathered(perTap: Node, x: Node, w: Windows): Node {
     ),
   )
   const spec = makeContract({
-    extents: [...x.shape, ...w.kernel],
+    extents: [...shape, ...w.kernel],
     rank: axes,
     a: [
       ...Array.from({ length: lead }, (_, i) => plain(i)),
@@ -100,10 +102,10 @@ function spread(perWindow: Node, w: Windows): Node {
 }
 
 /** Windows side by side: [n, c, y, x, ky·kx] → [n, c, y, ky, x, kx] → [n, c, h, w]. */
-function laid(perTap: Node, x: Node, w: Windows): Node {
+function laid(perTap: Node, shape: Shape, w: Windows): Node {
   const rank = w.kernel.length
-  const lead = x.shape.length - rank
-  const head = x.shape.slice(0, lead)
+  const lead = shape.length - rank
+  const head = shape.slice(0, lead)
   let node = reshape(perTap, [...head, ...w.output, ...w.kernel])
   const order = Array.from({ length: lead }, (_, i) => i)
   for (let d = 0; d < rank; d++) order.push(lead + d, lead + rank + d)
@@ -115,7 +117,7 @@ function laid(perTap: Node, x: Node, w: Windows): Node {
     ),
   )
   node = reshape(node, [...head, ...w.output.map((count, d) => count * w.stride[d])])
-  return fitted(node, x.shape)
+  return fitted(node, shape)
 }
 
 /** Cut or filled with zeros at the end of each axis. */
@@ -149,11 +151,42 @@ export function maxPool(x: Node, w: Windows): Node {
           reshape(first, [...shape, 1]),
           positions(taps(w), shape.length, shape.length + 1),
         )
-        return [gathered(where(chosen, reshape(G, [...shape, 1]), 0), x, w)]
+        return [gathered(where(chosen, reshape(G, [...shape, 1]), 0), x.shape, w)]
       },
     },
   )
 }
+
+/**
+ * Where the largest of each window lies: int32 [n, c, y…], row-major over the spatial axes of x. Windows begin
+ * inside of x, so that padding never wins.
+ */
+export function largestPositions(x: Node, w: Windows): Node {
+  const rank = w.kernel.length
+  const lead = x.shape.length - rank
+  const first = reduce('argmax', [x.shape.length], windowed(x, w, -Infinity))
+  const tap = map('toFloat32', first)
+  let position: Node | undefined
+  let inner = 1
+  let elements = 1
+  for (let d = rank - 1; d >= 0; d--) {
+    // Numbers of taps are small enough for floats.
+    const digit = floorDiv(tap, inner)
+    const along = sub(digit, mul(floorDiv(digit, w.kernel[d]), w.kernel[d]))
+    const start = sub(
+      mul(positions(w.output[d], lead + d, x.shape.length), w.stride[d]),
+      w.padding[d],
+    )
+    const at = add(start, mul(map('toInt32', along), w.dilation[d]))
+    const term = mul(at, elements)
+    position = position ? add(position, term) : term
+    inner *= w.kernel[d]
+    elements *= x.shape[lead + d]
+  }
+  return position ?? first
+}
+
+const floorDiv = (x: Node, n: number): Node => map('floor', div(x, n))
 
 /** The sum of each window times `scale` (broadcasting to [n, c, y…]). */
 export function averagePool(x: Node, w: Windows, divisor: Node | number): Node {
@@ -165,7 +198,7 @@ export function averagePool(x: Node, w: Windows, divisor: Node | number): Node {
     { shape, dtype: x.dtype },
     {
       expand: () => reduce('sum', [shape.length], windowed(x, w, 0)),
-      gradient: (_, G) => [gathered(G, x, w)],
+      gradient: (_, G) => [gathered(G, x.shape, w)],
     },
   )
   return div(total, divisor)

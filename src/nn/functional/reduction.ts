@@ -1,0 +1,56 @@
+// What losses share: reductions, pairs of equal shape, weights that broadcast.
+import { fail } from '../../base/errors.js'
+import { broadcastShapes, sameShape, showShape } from '../../base/shape.js'
+import type { Node } from '../../graph/node.js'
+import { fromNode, type Tensor } from '../../tensor/tensor.js'
+import { total } from '../nodes/loss.js'
+import { div } from '../nodes/math.js'
+import { floatNode, named } from './checks.js'
+
+export type Reduction = 'mean' | 'sum' | 'none'
+
+export interface ReductionOptions {
+  /** Default `mean`. */
+  readonly reduction?: Reduction
+}
+
+export function reduced(x: Node, reduction: Reduction): Node {
+  if (reduction === 'none') return x
+  const all = total(x)
+  return reduction === 'sum'
+    ? all
+    : div(
+        all,
+        x.shape.reduce((count, n) => count * n, 1),
+      )
+}
+
+/** A loss of each pair of elements, reduced. */
+export function pairwise(
+  name: string,
+  input: Tensor,
+  target: Tensor,
+  reduction: Reduction,
+  build: (x: Node, y: Node) => Node,
+): Tensor {
+  const x = floatNode(input, name)
+  const y = floatNode(target, name, 'target')
+  if (!sameShape(x.shape, y.shape))
+    fail(
+      `${name}: the input has shape ${showShape(x.shape)}, the target ${showShape(y.shape)}; they must be equal: use reshape or unsqueeze`,
+    )
+  return fromNode(
+    named(name, () => reduced(build(x, y), reduction)),
+    input,
+    target,
+  )
+}
+
+/** A weight that broadcasts to x. */
+export function weightFor(name: string, weight: Tensor, x: Node, what: string): Node {
+  if (!sameShape(broadcastShapes(x.shape, weight.shape, `${name}: ${what}`), x.shape))
+    fail(
+      `${name}: the ${what} ${showShape(weight.shape)} must broadcast to the input ${showShape(x.shape)}`,
+    )
+  return floatNode(weight, name, what)
+}
