@@ -10,6 +10,7 @@ import { closeDevices, setDevice } from '../src/tensor/devices.js'
 import { Parameter } from '../src/tensor/parameter.js'
 import type { Tensor } from '../src/tensor/tensor.js'
 import { Scalar, Value, Version } from '../src/tensor/value.js'
+import { hasNative, ownCache } from './run-native.js'
 import { difference, type GoldenArgument, type GoldenCase, golden } from './support.js'
 
 const GROUPS = ['conv', 'pool', 'activation', 'norm', 'linear', 'loss']
@@ -154,6 +155,11 @@ interface Computed {
   readonly grads: readonly Tensor[]
 }
 
+interface Begun {
+  readonly tensors: readonly Tensor[]
+  readonly values: Promise<ArrayLike<number>[]>
+}
+
 function build({ op, args, inputs, seed, grads }: GoldenCase): Computed {
   const tensors = new Map(
     [...inputs].map(([name, { data, shape, dtype }]) => [name, tensor(data, { shape, dtype })]),
@@ -191,6 +197,9 @@ interface Runner {
   /** Makes ready; absent: nothing to do. */
   readonly start?: () => Promise<unknown>
   readonly read: (tensors: readonly Tensor[]) => Promise<ArrayLike<number>[]>
+  /** All cases of a group are begun before the first is looked at: one program, and compilers side by side. */
+  readonly ahead?: boolean
+  readonly skip?: boolean
 }
 
 /** The whole way: one submission for everything read. */
@@ -200,28 +209,47 @@ const onDevice = (name: string, threads: number): Runner => ({
   read: (tensors) => Promise.all(tensors.map((t) => t.data())),
 })
 
+ownCache()
+const native = await hasNative()
+
 const runners: readonly Runner[] = [
   { name: 'the interpreter', read: interpreted },
   onDevice('reference', 1),
   onDevice('cpu', 1),
   onDevice('cpu', 2),
+  {
+    name: 'cpu, two threads, native',
+    start: () => setDevice('cpu', { threads: 2, tier: 'native' }),
+    read: (tensors) => Promise.all(tensors.map((t) => t.data())),
+    ahead: true,
+    skip: !native,
+  },
 ]
 
 afterAll(closeDevices)
 
 for (const group of GROUPS) {
   const cases = golden(group).filter(({ op }) => !LATER.includes(op))
-  for (const { name: runner, start, read } of runners)
-    describe.skipIf(cases.length === 0)(`${group} on ${runner}`, () => {
+  for (const { name: runner, start, read, ahead, skip } of runners)
+    describe.skipIf(cases.length === 0 || skip)(`${group} on ${runner}`, () => {
+      const begun = new Map<GoldenCase, Begun>()
+      const begin = (golden: GoldenCase): Begun => {
+        const { outputs, grads } = build(golden)
+        const tensors = [...outputs, ...grads]
+        return { tensors, values: read(tensors) }
+      }
       beforeAll(async () => {
         await start?.()
+        if (!ahead) return
+        for (const one of cases) begun.set(one, begin(one))
+        await Promise.allSettled([...begun.values()].map(({ values }) => values))
       })
       it.each(cases.map((c) => [c.name, c] as const))('%s', async (name, golden) => {
-        const { outputs, grads } = build(golden)
-        const values = await read([...outputs, ...grads])
+        const { tensors, values: coming } = begun.get(golden) ?? begin(golden)
+        const values = await coming
         const expected = [...golden.outputs, ...golden.grads.values()]
         const names = [...golden.outputs.map((_, i) => `output ${i}`), ...golden.grads.keys()]
-        expect([...outputs, ...grads].map((t) => t.shape)).toEqual(expected.map((t) => t.shape))
+        expect(tensors.map((t) => t.shape)).toEqual(expected.map((t) => t.shape))
         expected.forEach(({ data }, i) => {
           expect(difference(values[i], data, 1e-4, CANCELLING[name]), names[i]).toBeUndefined()
         })

@@ -68,8 +68,11 @@ export function argumentsOf(graph: Graph, inputs: readonly InputNode[]): Argumen
 }
 
 /** Compiles a graph for a machine. Pure: the same graph gives the same program. */
-export function compileGraph(graph: Graph, machine: Machine): Program {
-  const inputs = inputsOf(graph)
+export function compileGraph(
+  graph: Graph,
+  machine: Machine,
+  inputs: readonly InputNode[] = inputsOf(graph),
+): Program {
   const args = argumentsOf(graph, inputs)
   let prepared: Prepared = { graph, forced: new Set() }
   for (const pass of passes) prepared = pass.run(prepared, machine)

@@ -1,7 +1,7 @@
 // The device `reference`: interprets graphs in float64, one at a time in the order queued. Storage is plain
 // bytes of each dtype, so float32 results are rounded when they are written. It defines what other devices
 // must give; nothing about it is fast.
-import { type TypedArray, typedView } from '../base/dtype.js'
+import { type DType, isHalf, storedNumber, type TypedArray, typedView } from '../base/dtype.js'
 import { fail, invariant } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import type {
@@ -123,18 +123,19 @@ function run(code: BoundGraph, views: readonly TypedArray[]): RunReport {
   }
   const { outputs, updates, report } = interpret(graph, viewOf)
   outputs.forEach((values, i) => {
-    store(values, views[inputs.length + i])
+    store(values, views[inputs.length + i], graph.outputs[i].dtype)
   })
   if (report.code === 0)
     updates.forEach((values, i) => {
-      store(values, viewOf(graph.updates[i].target))
+      store(values, viewOf(graph.updates[i].target), graph.updates[i].target.dtype)
     })
   return { ...report, milliseconds: performance.now() - begin }
 }
 
 /** float64 rounded to the storage's dtype. */
-function store(values: Float64Array, target: TypedArray): void {
-  target.set(values)
+function store(values: Float64Array, target: TypedArray, dtype: DType): void {
+  if (isHalf(dtype)) values.forEach((value, i) => { target[i] = storedNumber(dtype, value) })
+  else target.set(values)
 }
 
 /** A fresh device; nothing is shared between two. */

@@ -54,28 +54,29 @@ export function simplify(graph: Graph): Graph {
   return mapRoots(expanded, find)
 }
 
-/** The same graph over inputs of its own, so that keeping it keeps no data; composites are expanded. */
-export function detachInputs(graph: Graph): Graph {
+/**
+ * The same graph over inputs of its own, so that keeping it keeps no data; composites are expanded. `inputs` are the
+ * graph's, in any order, and are given back in that order.
+ */
+export function detachInputs(
+  graph: Graph,
+  inputs: readonly InputNode[],
+): { readonly graph: Graph; readonly inputs: readonly InputNode[] } {
   const expanded = expandComposites(graph)
-  const done = new Map<Node, Node>()
-  const find = (node: Node): Node => {
-    if (node.kind !== 'input') return done.get(node) ?? node
-    return own(node)
-  }
-  const own = (node: InputNode): InputNode => {
-    const known = done.get(node)
-    if (known?.kind === 'input') return known
-    const free: InputNode = { ...node, source: {}, mark: 0, slot: 0 }
-    done.set(node, free)
-    return free
-  }
+  const own = new Map<Node, InputNode>()
+  for (const node of inputs) own.set(node, { ...node, source: {}, mark: 0, slot: 0 })
+  const done = new Map<Node, Node>(own)
+  const find = (node: Node): Node => done.get(node) ?? node
   for (const node of topological(rootsOf(expanded)))
     if (node.kind !== 'input') done.set(node, withArgs(node, node.args.map(find)))
   const { outputs, updates, guard } = mapRoots(expanded, find)
   return {
-    outputs,
-    updates: updates.map(({ target, value }) => ({ target: own(target), value })),
-    ...(guard ? { guard } : {}),
+    graph: {
+      outputs,
+      updates: updates.map(({ target, value }) => ({ target: own.get(target) ?? target, value })),
+      ...(guard ? { guard } : {}),
+    },
+    inputs: [...own.values()],
   }
 }
 

@@ -23,7 +23,11 @@ export interface Loaded {
   runs: number
 }
 
-type CompileGraph = (graph: Graph, machine: Device['machine']) => Program
+type CompileGraph = (
+  graph: Graph,
+  machine: Device['machine'],
+  inputs: readonly InputNode[],
+) => Program
 
 export interface Job {
   start(device: Device, runner: Runner): void
@@ -35,6 +39,7 @@ export class Runner {
   device: Device | undefined
   #waiting: Job[] = []
   #broken: Error | undefined
+  #held = false
   #compile: CompileGraph | undefined
   readonly #programs = new Map<string, Loaded>()
   readonly started: Promise<Device>
@@ -52,10 +57,25 @@ export class Runner {
     if (device.accepts === 'program')
       this.#compile = (await import('../compiler/compile.js')).compileGraph
     this.device = device
+    this.#startWaiting()
+    return device
+  }
+
+  #startWaiting(): void {
     const waiting = this.#waiting
     this.#waiting = []
     for (const job of waiting) this.submit(job)
-    return device
+  }
+
+  /** Jobs submitted until `act` is done wait, in order. It submits none of its own. */
+  async hold<T>(act: () => Promise<T>): Promise<T> {
+    this.#held = true
+    try {
+      return await act()
+    } finally {
+      this.#held = false
+      this.#startWaiting()
+    }
   }
 
   #giveUp(error: unknown): void {
@@ -64,13 +84,13 @@ export class Runner {
     this.#waiting = []
   }
 
-  /** Starts the job now, or, in order, when the device is there. */
+  /** Starts the job now, or, in order, when the device is there and no job is held up. */
   submit(job: Job): void {
     if (this.#broken !== undefined) {
       job.fail(this.#broken)
       return
     }
-    if (this.device === undefined) {
+    if (this.device === undefined || this.#held) {
       this.#waiting.push(job)
       return
     }
@@ -107,9 +127,10 @@ export class Runner {
     if (device.accepts === 'program') {
       const compile = this.#compile
       if (compile === undefined) return fail('the compiler has not been loaded')
-      const program = compile(graph, device.machine)
+      const program = compile(graph, device.machine, inputs)
       debug(graph, program)
-      const executable = device.load(program, device.replans ? again(compile, graph) : undefined)
+      const replan = device.replans ? again(compile, graph, inputs) : undefined
+      const executable = device.load(program, replan)
       return {
         executable,
         arguments: program.arguments,
@@ -131,9 +152,9 @@ export class Runner {
 }
 
 /** Compiles the graph for another machine, when asked. Holds none of the data its inputs are bound to. */
-function again(compile: CompileGraph, graph: Graph): Replan {
-  const kept = detachInputs(graph)
-  return (machine) => compile(kept, machine)
+function again(compile: CompileGraph, graph: Graph, inputs: readonly InputNode[]): Replan {
+  const kept = detachInputs(graph, inputs)
+  return (machine) => compile(kept.graph, machine, kept.inputs)
 }
 
 /** Inputs in order, `update` where an update rewrites them; then one `out` for each output. */

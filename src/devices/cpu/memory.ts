@@ -1,6 +1,6 @@
 // The device's one WebAssembly.Memory: it starts small and grows when the heap is full, up to a maximum that the
 // platform accepts. Views are made anew for each use: a growing memory leaves old views short.
-import { BurnishError } from '../../base/errors.js'
+import { OutOfMemoryError } from '../../base/errors.js'
 import { RESERVED } from '../../targets/wasm/addresses.js'
 import { ALIGNMENT, createHeap } from './heap.js'
 
@@ -18,7 +18,7 @@ export interface CpuMemory {
   alloc(bytes: number, owner: string): number | undefined
   free(address: number): void
   /** The error for a request that cannot be met. */
-  exhausted(bytes: number): BurnishError
+  exhausted(bytes: number): OutOfMemoryError
   bytes(address: number, length: number): Uint8Array
   words(address: number, length: number): Int32Array
   doubles(address: number, length: number): Float64Array
@@ -78,7 +78,7 @@ export function createMemory(shared: boolean, maximumMemory: number = 4 * GB): C
     free: heap.free,
     exhausted(bytes) {
       const owners = heap.largest(5).map((b) => `${b.owner} ${megabytes(b.bytes)}`)
-      return new BurnishError(
+      return new OutOfMemoryError(
         `cpu: no room for ${megabytes(bytes)}: ${megabytes(heap.inUse())} of ${megabytes(maximum)} are in use; the largest: ${owners.join(', ')}. Use a smaller batch, drop tensors you keep, or raise maximumMemory`,
       )
     },

@@ -15,29 +15,42 @@ export function keyOf(toolchain: Toolchain, files: readonly string[]): string {
   return hashOf(toolchain.identity, ...files)
 }
 
-/** Finds or makes the object of some files of C; its path. */
+/** Runs the compiler: as many at once as there are threads, the others wait. */
+export type Compile = (args: readonly string[], folder: string) => Promise<void>
+
+export function createCompile({ flags }: Toolchain): Compile {
+  let free = availableParallelism()
+  const waiting: (() => void)[] = []
+  return async (args, folder) => {
+    if (free > 0) free--
+    else await new Promise<void>((resolve) => waiting.push(resolve))
+    try {
+      await command('cc', [...flags, ...args], folder)
+    } finally {
+      const next = waiting.shift()
+      if (next === undefined) free++
+      else next()
+    }
+  }
+}
+
+/** Makes the object of some files of C, and puts it in the cache; its path. */
 export async function build(
-  toolchain: Toolchain,
+  compile: Compile,
   cache: Cache,
   key: string,
   files: readonly string[],
 ): Promise<string> {
   return cache.add(key, async (path, folder) => {
-    const cc = (...args: readonly string[]) => command('cc', [...toolchain.flags, ...args], folder)
     const names = files.map((_, i) => `part${i}.c`)
     await Promise.all(files.map((text, i) => writeFile(join(folder, names[i]), text)))
     const link = ['-shared', '-o', path, '-pthread', '-lm']
     if (files.length === 1) {
-      await cc(names[0], ...link)
+      await compile([...names, ...link], folder)
       return
     }
-    const waiting = [...names]
-    const compiler = async () => {
-      for (let name = waiting.shift(); name !== undefined; name = waiting.shift())
-        await cc('-c', name)
-    }
-    await Promise.all(Array.from({ length: availableParallelism() }, compiler))
-    await cc(...names.map((name) => name.replace(/c$/, 'o')), ...link)
+    await Promise.all(names.map((name) => compile(['-c', name], folder)))
+    await compile([...names.map((name) => name.replace(/c$/, 'o')), ...link], folder)
   })
 }
 

@@ -1,7 +1,7 @@
 // The C tier of a cpu device, put together: compiler, cache, koffi and the pool of threads on the device's memory.
 import type { Machine, Program } from '../../../compiler/program.js'
 import { emitC } from '../../../targets/c.js'
-import { build, filesOf, keyOf } from './build.js'
+import { build, type Compile, createCompile, filesOf, keyOf } from './build.js'
 import { type Cache, openCache } from './cache.js'
 import { type Address, type Library, openLibrary, type Runtime } from './library.js'
 import { createNativePool, type NativePool } from './pool.js'
@@ -33,6 +33,7 @@ export interface NativeOptions {
 export interface Workshop {
   readonly machine: Machine
   readonly toolchain: Toolchain
+  readonly compile: Compile
   readonly cache: Cache
   readonly library: Library
   readonly runtime: Runtime
@@ -46,13 +47,15 @@ export async function openWorkshop(): Promise<Workshop> {
     openCache(),
   ])
   const key = keyOf(toolchain, [runtimeSource])
-  const path = (await cache.find(key)) ?? (await build(toolchain, cache, key, [runtimeSource]))
-  return { machine: toolchain.machine, toolchain, cache, library, runtime: library.runtime(path) }
+  const compile = createCompile(toolchain)
+  const path = (await cache.find(key)) ?? (await build(compile, cache, key, [runtimeSource]))
+  const runtime = library.runtime(path)
+  return { machine: toolchain.machine, toolchain, compile, cache, library, runtime }
 }
 
 /** Throws when the threads cannot be made. */
 export function createNative(workshop: Workshop, options: NativeOptions): Native {
-  const { toolchain, cache, library, runtime, machine } = workshop
+  const { toolchain, compile, cache, library, runtime, machine } = workshop
   const { memory, threads, done } = options
   const pool = createNativePool(runtime, memory, threads, { done })
   const open = (path: string): NativeProgram => {
@@ -78,7 +81,7 @@ export function createNative(workshop: Workshop, options: NativeOptions): Native
     },
     async load(program) {
       const { files, key } = printed(program)
-      return open((await cache.find(key)) ?? (await build(toolchain, cache, key, files)))
+      return open((await cache.find(key)) ?? (await build(compile, cache, key, files)))
     },
   }
 }
