@@ -134,7 +134,10 @@ function run(code: BoundGraph, views: readonly TypedArray[]): RunReport {
 
 /** float64 rounded to the storage's dtype. */
 function store(values: Float64Array, target: TypedArray, dtype: DType): void {
-  if (isHalf(dtype)) values.forEach((value, i) => { target[i] = storedNumber(dtype, value) })
+  if (isHalf(dtype))
+    values.forEach((value, i) => {
+      target[i] = storedNumber(dtype, value)
+    })
   else target.set(values)
 }
 

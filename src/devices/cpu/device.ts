@@ -163,6 +163,7 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
     notice: sayWhy,
     loadWasm,
     wasmMachine,
+    machine: device.machine,
   })
 
   const device: CpuDevice = {

@@ -20,6 +20,8 @@ export interface TierOptions {
   readonly notice: (reason: string) => void
   readonly loadWasm: (program: Program) => Loaded & { unload(): void }
   readonly wasmMachine: Machine
+  /** What loaded programs are planned for. */
+  readonly machine: Machine
 }
 
 export interface Tiered {
@@ -46,7 +48,7 @@ export function createTiered(
   let spent = 0
 
   const planFor = (machine: Machine): Program =>
-    program.machine === machine || replan === undefined ? program : replan(machine)
+    machine === options.machine || replan === undefined ? program : replan(machine)
 
   const take = (native: Native, object: NativeProgram | undefined, planned: Program) => {
     if (object === undefined) return
