@@ -45,7 +45,11 @@ it('writes a shared parameter once and a counter as int64; loads either way', as
   expect(tensors.get('bn.num_batches_tracked')?.dtype).toBe('I64')
 
   const other = new Tied()
-  expect(other.loadStateDict(decodeState(bytes))).toEqual({ missing: [], unexpected: [] })
+  expect(other.loadStateDict(decodeState(bytes))).toEqual({
+    missing: [],
+    unexpected: [],
+    mismatched: [],
+  })
   expect(await encodeState(other.stateDict())).toEqual(bytes)
   const { 'head.weight': _, ...kept } = decodeState(bytes)
   expect(other.loadStateDict(kept).missing).toEqual([])

@@ -1,5 +1,6 @@
-// Containers: modules run one after the other, and lists of modules.
+// Containers: modules run one after the other; lists and dictionaries of modules and of parameters.
 import { fail } from '../base/errors.js'
+import type { Parameter } from '../tensor/parameter.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type AnyModule, Module } from './module.js'
 
@@ -66,5 +67,98 @@ export class ModuleList<Item extends AnyModule = Module> extends Module<never> {
 
   forward(): never {
     return fail('ModuleList: a list has no forward of its own; run its modules, or use Sequential')
+  }
+}
+
+/** Modules by name; the model that has it runs them. */
+export class ModuleDict<Item extends AnyModule = Module> extends Module<never> {
+  readonly items: Map<string, Item>
+
+  constructor(items: { readonly [name: string]: Item } | Iterable<readonly [string, Item]> = {}) {
+    super()
+    this.items = new Map(Symbol.iterator in items ? items : Object.entries(items))
+    for (const name of this.items.keys()) checkName(name)
+  }
+
+  protected override entries(): (readonly [string, unknown])[] {
+    return [...this.items]
+  }
+
+  /** @throws BurnishError when there is none of this name. */
+  get(name: string): Item {
+    const item = this.items.get(name)
+    if (item === undefined)
+      throw fail(`ModuleDict: no module ${name}; there are ${[...this.items.keys()].join(', ')}`)
+    return item
+  }
+
+  set(name: string, item: Item): this {
+    checkName(name)
+    this.items.set(name, item)
+    return this
+  }
+
+  has(name: string): boolean {
+    return this.items.has(name)
+  }
+
+  keys(): string[] {
+    return [...this.items.keys()]
+  }
+
+  get length(): number {
+    return this.items.size
+  }
+
+  [Symbol.iterator](): Iterator<[string, Item]> {
+    return this.items[Symbol.iterator]()
+  }
+
+  forward(): never {
+    return fail('ModuleDict: it has no forward of its own; run its modules')
+  }
+}
+
+/** Names are parts of paths: state dicts join them with dots. */
+function checkName(name: string): void {
+  if (name === '' || name.includes('.'))
+    fail(`ModuleDict: the name '${name}' must not be empty or contain a dot`)
+}
+
+/** Parameters named by their positions. */
+export class ParameterList extends Module<never> {
+  readonly items: Parameter[]
+
+  constructor(items: Iterable<Parameter> = []) {
+    super()
+    this.items = [...items]
+  }
+
+  protected override entries(): (readonly [string, unknown])[] {
+    return this.items.map((item, i) => [`${i}`, item] as const)
+  }
+
+  at(position: number): Parameter {
+    const item = this.items.at(position)
+    if (item === undefined)
+      throw fail(`ParameterList: no parameter ${position} among ${this.items.length}`)
+    return item
+  }
+
+  append(item: Parameter): this {
+    this.items.push(item)
+    return this
+  }
+
+  get length(): number {
+    return this.items.length
+  }
+
+  [Symbol.iterator](): Iterator<Parameter> {
+    return this.items[Symbol.iterator]()
+  }
+
+  forward(): never {
+    return fail('ParameterList: a list has no forward of its own')
   }
 }

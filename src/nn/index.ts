@@ -11,12 +11,6 @@ export * from './layers/normalization.js'
 export * from './layers/padding.js'
 export * from './layers/pooling.js'
 export * from './layers/resize.js'
-export {
-  type AnyModule,
-  type ForwardHook,
-  type ForwardPreHook,
-  type HostValues,
-  type LoadReport,
-  Module,
-  type StateDict,
-} from './module.js'
+export type { HostValues, LoadOptions, LoadReport, Mismatch, StateDict } from './load.js'
+export { type AnyModule, type ForwardHook, type ForwardPreHook, Module } from './module.js'
+export { type LayerSummary, type ModelSummary, type SummaryInputs, summary } from './summary.js'

@@ -135,6 +135,7 @@ describe('names and state', () => {
     expect(layer.loadStateDict({ extra: zeros([1]) }, { strict: false })).toEqual({
       missing: ['weight', 'bias'],
       unexpected: ['extra'],
+      mismatched: [],
     })
   })
 

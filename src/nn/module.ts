@@ -4,36 +4,24 @@
 // name is its field in the parent), labels the nodes built inside, runs hooks, adds the path to errors, and
 // hands the outermost result to the next step (SEMANTICS rule 4). After torch.nn.Module, without its
 // attribute magic: fields are ordinary, and are found by looking.
-import type { DType, TypedArray } from '../base/dtype.js'
 import { BurnishError, fail } from '../base/errors.js'
-import { type Shape, sameShape, showShape } from '../base/shape.js'
 import { context } from '../tensor/context.js'
-import { tensor } from '../tensor/create.js'
 import { Parameter } from '../tensor/parameter.js'
 import { Tensor } from '../tensor/tensor.js'
 import { explain } from './diagnose.js'
+import { type HostValues, type LoadOptions, type LoadReport, load, type StateDict } from './load.js'
 
 /** A module whatever its results are. */
 export type AnyModule = Module<unknown>
 
-export type ForwardHook = (module: AnyModule, inputs: readonly unknown[], output: unknown) => void
-export type ForwardPreHook = (module: AnyModule, inputs: readonly unknown[]) => void
-
-/** Values by name, as `stateDict()` names them. */
-export type StateDict = { readonly [name: string]: Parameter }
-
-/** Values on the host, as files give them. */
-export interface HostValues {
-  readonly shape: Shape
-  readonly dtype: DType
-  readonly data: TypedArray
-}
-
-export interface LoadReport {
-  /** In the model but not in the file, and the other way round. */
-  readonly missing: readonly string[]
-  readonly unexpected: readonly string[]
-}
+/** Sees inputs and output after a forward; a tensor it returns takes the output's place. */
+export type ForwardHook = (
+  module: AnyModule,
+  inputs: readonly unknown[],
+  output: unknown,
+) => unknown
+/** Sees the inputs before a forward; a list of tensors it returns takes their place. */
+export type ForwardPreHook = (module: AnyModule, inputs: readonly unknown[]) => unknown
 
 /** `runningMean` → `running_mean`: how PyTorch would call a field. */
 export function stateName(field: string): string {
@@ -74,9 +62,17 @@ export abstract class Module<Output = Tensor> {
     context.enter(this, path)
     try {
       if (context.trace !== undefined) this.#watch()
-      for (const hook of this.#preHooks) hook(this, inputs)
-      const output = forward.apply(this, [...inputs])
-      for (const hook of this.#hooks) hook(this, inputs, output)
+      let given = inputs
+      for (const hook of this.#preHooks) {
+        const replaced = hook(this, given)
+        if (isTensorList(replaced)) given = replaced
+      }
+      let output = forward.apply(this, [...given])
+      for (const hook of this.#hooks) {
+        const replaced = hook(this, given, output)
+        // Who replaces a tensor by a tensor keeps the type; other results must stay as they are.
+        if (replaced instanceof Tensor && output instanceof Tensor) output = replaced as Output
+      }
       if (outermost) {
         context.lastModule = this.constructor.name
         eachTensor(output, (result) => context.forwarded(result))
@@ -131,6 +127,10 @@ export abstract class Module<Output = Tensor> {
     return [...found].map(([module, path]) => [path, module] as const)
   }
 
+  children(): AnyModule[] {
+    return this.namedChildren().map(([, child]) => child)
+  }
+
   modules(): AnyModule[] {
     return this.namedModules().map(([, module]) => module)
   }
@@ -145,6 +145,37 @@ export abstract class Module<Output = Tensor> {
       this.#paths.set(module, path)
     }
     return path
+  }
+
+  /**
+   * The module at a path such as `layer1.0.conv1`; '' is this one.
+   * @throws BurnishError naming the part of the path that is not there, and what is.
+   */
+  getSubmodule(path: string): AnyModule {
+    let module: AnyModule = this
+    if (path === '') return module
+    const parts = path.split('.')
+    // A list's item is one entry named `field.index`.
+    for (let i = 0; i < parts.length; i++) {
+      const children = new Map(module.namedChildren())
+      const plain = children.get(parts[i])
+      const item = children.get(`${parts[i]}.${parts[i + 1]}`)
+      if (plain === undefined && item !== undefined) i++
+      const found = plain ?? item
+      if (found === undefined)
+        throw fail(
+          `${this.constructor.name}: there is no module ${path}; ${parts.slice(0, i).join('.') || 'it'} has ${[...children.keys()].join(', ') || 'none'}`,
+        )
+      module = found
+    }
+    return module
+  }
+
+  /** Calls `visit` with every module below, children first, and last with this one. Returns the module. */
+  apply(visit: (module: AnyModule) => void): this {
+    for (const child of this.children()) child.apply(visit)
+    visit(this)
+    return this
   }
 
   // ---- parameters and state ----
@@ -169,7 +200,7 @@ export abstract class Module<Output = Tensor> {
 
   #named(role: 'parameter' | 'state'): (readonly [string, Parameter])[] {
     const seen = new Set<Parameter>()
-    const named = Object.entries(this.stateDict()).filter(([, parameter]) => {
+    const named = Object.entries(this.#collect()).filter(([, parameter]) => {
       if (parameter.role !== role || seen.has(parameter)) return false
       seen.add(parameter)
       return true
@@ -178,11 +209,23 @@ export abstract class Module<Output = Tensor> {
     return named
   }
 
+  /** Trains all parameters below, or with `false` freezes them. Returns the module. */
+  requiresGrad_(trainable = true): this {
+    for (const parameter of this.parameters()) parameter.trainable = trainable
+    return this
+  }
+
   /**
    * Parameters and state by PyTorch's names (`layer1.0.conv1.weight`, `running_mean`). A parameter shared by two
    * fields appears under both names. The values are handles: read them with `data()`.
    */
   stateDict(): StateDict {
+    return Object.fromEntries(
+      Object.entries(this.#collect()).filter(([, parameter]) => parameter.persistent),
+    )
+  }
+
+  #collect(): StateDict {
     const state: { [name: string]: Parameter } = Object.create(null)
     const visit = (module: AnyModule, path: string) => {
       for (const [name, value] of module.entries())
@@ -194,51 +237,16 @@ export abstract class Module<Output = Tensor> {
   }
 
   /**
-   * Sets parameters and state from values by name.
-   * @throws BurnishError listing every shape that differs, and with `strict` (the default) every name that is
-   * missing or unexpected; then nothing was set.
+   * Sets parameters and state from values by name. Without `strict` it takes what fits and reports the rest (PyTorch
+   * refuses other shapes even then).
+   * @throws BurnishError, with `strict` (the default), listing every shape or dtype that differs and every name that
+   * is missing or unexpected; then nothing was set.
    */
   loadStateDict(
     values: { readonly [name: string]: Tensor | HostValues },
-    { strict = true }: { readonly strict?: boolean } = {},
+    options: LoadOptions = {},
   ): LoadReport {
-    const state = this.stateDict()
-    const given = (name: string) => Object.hasOwn(values, name)
-    // A shared parameter may be stored under either of its names.
-    const reached = new Set(
-      Object.keys(state)
-        .filter(given)
-        .map((name) => state[name]),
-    )
-    const missing = Object.keys(state).filter((name) => !given(name) && !reached.has(state[name]))
-    const unexpected = Object.keys(values).filter((name) => state[name] === undefined)
-    const problems: string[] = []
-    for (const [name, parameter] of Object.entries(state)) {
-      if (!given(name)) continue
-      const value = values[name]
-      if (!sameShape(value.shape, parameter.shape))
-        problems.push(
-          `${name} is ${showShape(value.shape)}, the model has ${showShape(parameter.shape)}`,
-        )
-      else if (value.dtype !== parameter.dtype)
-        problems.push(`${name} is ${value.dtype}, the model has ${parameter.dtype}`)
-    }
-    if (strict && missing.length > 0) problems.push(`missing are ${missing.join(', ')}`)
-    if (strict && unexpected.length > 0) problems.push(`unexpected are ${unexpected.join(', ')}`)
-    if (problems.length > 0)
-      fail(
-        `${this.constructor.name}.loadStateDict: ${problems.join('; ')}${strict && problems.length > 0 ? '; use { strict: false } to load only what fits by name' : ''}`,
-      )
-    for (const [name, parameter] of Object.entries(state)) {
-      if (!given(name)) continue
-      const value = values[name]
-      parameter.set(
-        value instanceof Tensor
-          ? value
-          : tensor(value.data, { shape: value.shape, dtype: value.dtype }),
-      )
-    }
-    return { missing, unexpected }
+    return load(this.constructor.name, this.stateDict(), values, options)
   }
 
   // ---- mode and hooks ----
@@ -278,6 +286,10 @@ const join = (path: string, name: string) =>
 
 function pathBelow(root: object, module: AnyModule): string {
   return root instanceof Module ? root.pathOf(module) : ''
+}
+
+function isTensorList(value: unknown): value is readonly Tensor[] {
+  return Array.isArray(value) && value.every((item) => item instanceof Tensor)
 }
 
 /** Results may be a tensor, or a list or an object of them. */

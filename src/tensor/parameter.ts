@@ -1,5 +1,5 @@
 // Parameter: a tensor that keeps its data between submissions, and whose versions the steps make.
-import type { TypedArray } from '../base/dtype.js'
+import { isFloat, type TypedArray } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { sameShape, showShape } from '../base/shape.js'
 import { detach, type Node } from '../graph/node.js'
@@ -18,21 +18,25 @@ export interface ParameterOptions {
   readonly trainable?: boolean
   /** The dtype it has in files, when another than in memory: `num_batches_tracked` is int64. */
   readonly fileDtype?: string
+  /** Whether a model's stateDict() has it; default true. */
+  readonly persistent?: boolean
 }
 
 /** A trainable tensor, or (role `state`) one that forward passes set. Made from data, or from a tensor's values. */
 export class Parameter extends Tensor {
   readonly cell: Cell
   readonly fileDtype: string | undefined
+  readonly persistent: boolean
 
   constructor(data: Tensor | HostData, options: ParameterOptions = {}) {
     const source = data instanceof Tensor ? data : tensor(data)
     super(source.shape, source.dtype, undefined)
     const { role = 'parameter', trainable = role === 'parameter' } = options
-    if (trainable && source.dtype !== 'float32')
+    if (trainable && !isFloat(source.dtype))
       fail(`Parameter: ${source.dtype} values have no gradient; use { trainable: false }`)
     this.cell = new Cell(ownValue(source), role, trainable)
     this.fileDtype = options.fileDtype
+    this.persistent = options.persistent ?? true
   }
 
   override get ownCell(): Cell {

@@ -1,0 +1,92 @@
+// Loading values by name into a model's parameters and state: all that fits, or nothing; and a report.
+import type { DType, TypedArray } from '../base/dtype.js'
+import { fail } from '../base/errors.js'
+import { type Shape, sameShape, showShape } from '../base/shape.js'
+import { tensor } from '../tensor/create.js'
+import type { Parameter } from '../tensor/parameter.js'
+import { Tensor } from '../tensor/tensor.js'
+
+/** Values by name, as `stateDict()` names them. */
+export type StateDict = { readonly [name: string]: Parameter }
+
+/** Values on the host, as files give them. */
+export interface HostValues {
+  readonly shape: Shape
+  readonly dtype: DType
+  readonly data: TypedArray
+}
+
+export interface LoadOptions {
+  /** Whether every name and shape must fit; default true. */
+  readonly strict?: boolean
+}
+
+export interface LoadReport {
+  /** In the model but not in the file, and the other way round. */
+  readonly missing: readonly string[]
+  readonly unexpected: readonly string[]
+  /** In both, with another shape or dtype: not set. */
+  readonly mismatched: readonly Mismatch[]
+}
+
+export interface Mismatch {
+  readonly name: string
+  readonly given: string
+  readonly expected: string
+}
+
+const kind = ({ dtype, shape }: { readonly dtype: DType; readonly shape: Shape }, both: boolean) =>
+  both ? `${dtype} ${showShape(shape)}` : showShape(shape)
+
+function mismatches(state: StateDict, values: { readonly [name: string]: Tensor | HostValues }) {
+  const found: Mismatch[] = []
+  for (const [name, parameter] of Object.entries(state)) {
+    if (!Object.hasOwn(values, name)) continue
+    const value = values[name]
+    const types = value.dtype !== parameter.dtype
+    if (types || !sameShape(value.shape, parameter.shape))
+      found.push({ name, given: kind(value, types), expected: kind(parameter, types) })
+  }
+  return found
+}
+
+/** See Module.loadStateDict; `owner` is the model's class. */
+export function load(
+  owner: string,
+  state: StateDict,
+  values: { readonly [name: string]: Tensor | HostValues },
+  { strict = true }: LoadOptions,
+): LoadReport {
+  const given = (name: string) => Object.hasOwn(values, name)
+  // A shared parameter may be stored under either of its names.
+  const reached = new Set(
+    Object.keys(state)
+      .filter(given)
+      .map((name) => state[name]),
+  )
+  const missing = Object.keys(state).filter((name) => !given(name) && !reached.has(state[name]))
+  const unexpected = Object.keys(values).filter((name) => state[name] === undefined)
+  const mismatched = mismatches(state, values)
+  if (strict) {
+    const problems = mismatched.map(
+      ({ name, given, expected }) => `${name} is ${given}, the model has ${expected}`,
+    )
+    if (missing.length > 0) problems.push(`missing are ${missing.join(', ')}`)
+    if (unexpected.length > 0) problems.push(`unexpected are ${unexpected.join(', ')}`)
+    if (problems.length > 0)
+      fail(
+        `${owner}.loadStateDict: ${problems.join('; ')}; use { strict: false } to load what fits and get a report`,
+      )
+  }
+  const differs = new Set(mismatched.map(({ name }) => name))
+  for (const [name, parameter] of Object.entries(state)) {
+    if (!given(name) || differs.has(name)) continue
+    const value = values[name]
+    parameter.set(
+      value instanceof Tensor
+        ? value
+        : tensor(value.data, { shape: value.shape, dtype: value.dtype }),
+    )
+  }
+  return { missing, unexpected, mismatched }
+}
