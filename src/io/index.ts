@@ -1,5 +1,6 @@
 // burnish/io: bytes ↔ named tensors.
 export { type Json, parseJson } from './json.js'
+export { readNpy, readNpz, writeNpy, writeNpz } from './npy.js'
 export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js'
 export { decodeState, encodeState } from './state.js'
 export {
