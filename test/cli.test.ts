@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readSafetensors } from '../src/io/safetensors.js'
+import { hasNative, ownCache } from './run-native.js'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const main = join(root, 'dist/cli/main.js')
@@ -41,7 +42,12 @@ const events = (stdout: string): Record<string, unknown>[] =>
     .split('\n')
     .map((line) => JSON.parse(line))
 
-const SLICE = ['--limit', '640', '--threads', '1']
+ownCache()
+const native = await hasNative()
+
+// One tier: with auto it depends on how fast the compiler is, and C and WebAssembly round differently.
+const WASM = ['--tier', 'wasm']
+const SLICE = ['--limit', '640', '--threads', '1', ...WASM]
 let folder = ''
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'burnish-'))
@@ -107,6 +113,7 @@ describe('train', () => {
           '--json',
           '--threads',
           threads,
+          ...WASM,
         ]),
       ),
     )
@@ -131,9 +138,38 @@ describe('train', () => {
     for (const control of ['\x1b', '\r']) expect(stdout).not.toContain(control)
     expect(stdout).toMatch(/^epoch 1\/1: loss \d\.\d+, accuracy .*samples\/s$/m)
     expect(stdout).toMatch(/the 10 most confident of \d+ mistakes:/)
-    expect(stdout).toMatch(/^step: \d+ kernels, [\d.]+ ms, [\d.]+ GFLOP\/s$/m)
+    expect(stdout).toMatch(/^step: \d+ kernels, [\d.]+ ms, [\d.]+ GFLOP\/s \(wasm(-relaxed)?\)$/m)
     expect(stdout).toMatch(/^test loss [\d.]+, test accuracy [\d.]+ %, after [\d.]+ s$/m)
   })
+
+  test.skipIf(!native)(
+    '--tier native computes in C, the same bits for any number of threads',
+    async () => {
+      const results = await Promise.all(
+        ['1', '2'].map((threads) =>
+          run([
+            'train',
+            'lenet',
+            '--data',
+            'mnist',
+            '--epochs',
+            '1',
+            '--limit',
+            '640',
+            '--json',
+            '--threads',
+            threads,
+            '--tier',
+            'native',
+          ]),
+        ),
+      )
+      const [one, two] = results.map(({ stdout }) => events(stdout))
+      expect(one.at(-1)).toMatchObject({ event: 'end', machine: 'native' })
+      for (const key of ['train_loss', 'test_loss', 'test_accuracy'])
+        expect(two[1][key]).toBe(one[1][key])
+    },
+  )
 
   test('Ctrl-C ends it between two steps', async () => {
     const ended = await run(
@@ -214,15 +250,17 @@ test('truncated data: the file and both sizes', async () => {
 })
 
 test('explain: every kernel with its layer, and the totals', async () => {
-  const { code, stdout } = await run(['explain', 'lenet', '--threads', '1'])
+  const { code, stdout } = await run(['explain', 'lenet', '--threads', '1', ...WASM])
   expect(code).toBe(0)
   expect(stdout).toMatch(
-    /^one training step of LeNet, batch 64, sgd, on cpu with 1 thread: [\d.]+ ms/,
+    /^one training step of LeNet, batch 64, sgd, on cpu \(wasm(?:-relaxed)?\) with 1 thread: [\d.]+ ms/,
   )
   expect(stdout).toMatch(/conv1/)
   expect(stdout).toMatch(/^ +all +\d+ kernels, \d+ MFLOP/m)
 
-  const json = JSON.parse((await run(['explain', 'lenet', '--threads', '1', '--json'])).stdout)
+  const json = JSON.parse(
+    (await run(['explain', 'lenet', '--threads', '1', '--json', ...WASM])).stdout,
+  )
   expect(json.kernels.length).toBe(json.step.kernels)
   expect(json.kernels.every((kernel: { microseconds: number }) => kernel.microseconds >= 0)).toBe(
     true,

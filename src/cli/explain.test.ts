@@ -46,6 +46,7 @@ test('figures: regions, the median run, operations over it', () => {
     kernels: 2,
     milliseconds: 2,
     gigaflops: 3,
+    machine: 'made up',
   })
 })
 

@@ -95,7 +95,7 @@ export async function explain(
       )
     else
       process.stdout.write(
-        `one training step of ${known.name}, batch ${batchSize}, ${known.recipe.optimizer}, on ${name} with ${threads} thread${threads === 1 ? '' : 's'}: ${step.milliseconds.toFixed(2)} ms (median of ${RUNS}), ${size(arena)} of intermediates\n\n${explainTable(rows, process.stdout.columns ?? 120)}\n`,
+        `one training step of ${known.name}, batch ${batchSize}, ${known.recipe.optimizer}, on ${name} (${step.machine}) with ${threads} thread${threads === 1 ? '' : 's'}: ${step.milliseconds.toFixed(2)} ms (median of ${RUNS}), ${size(arena)} of intermediates\n\n${explainTable(rows, process.stdout.columns ?? 120)}\n`,
       )
   })
 }

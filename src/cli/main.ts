@@ -72,6 +72,14 @@ const machineOptions = (command: Command) =>
         whole(1),
       ),
     )
+    .addOption(
+      new Option(
+        '--tier <name>',
+        'what computes on the cpu device: C compiled for this machine (native), WebAssembly (wasm), or C where it is ready within 3 s (auto)',
+      )
+        .choices(['auto', 'wasm', 'native'])
+        .default('auto'),
+    )
 
 const program = new Command('burnish')
   .description('Trains networks, fast, with nothing but npm packages.')

@@ -1,8 +1,9 @@
-// The models the command line knows, each with the recipe it is trained by when no option says otherwise.
+// The models the command line knows, each with the recipe it is trained by when nothing says otherwise.
 import { LeNet } from '../models/lenet.js'
 import type { Module } from '../nn/module.js'
 import type { OptimizerName } from './optimizers.js'
 
+/** How a model is trained; pixels are scaled by the data set's own mean and deviation unless given. */
 export interface Recipe {
   readonly epochs: number
   readonly batchSize: number
@@ -12,12 +13,13 @@ export interface Recipe {
   readonly weightDecay: number
   /** The part of the run in which the learning rate rises; then it falls to 0 along a cosine. */
   readonly warmup: number
-  /** Pixels become (byte / 255 − mean) / std: MNIST's own mean and deviation. */
   readonly mean: number
   readonly std: number
 }
 
 export interface KnownModel {
+  /** As one writes it on the command line, and as it is called in print. */
+  readonly key: string
   readonly name: string
   readonly about: string
   make(): Module
@@ -29,6 +31,7 @@ export interface KnownModel {
 
 export const models: { readonly [name: string]: KnownModel } = {
   lenet: {
+    key: 'lenet',
     name: 'LeNet',
     about: 'LeNet-5 with ReLU and max pooling, 28×28 grey images, 10 classes',
     make: () => new LeNet(),

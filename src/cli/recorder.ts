@@ -1,11 +1,19 @@
 // A device that remembers: each program it loads, and how long every run of it took. The figures of the
 // commands come from here, from the very runs that trained.
-import type { Device, Executable, Program, RunReport, Storage } from '../compiler/program.js'
+import type {
+  Device,
+  Executable,
+  Program,
+  Replan,
+  RunReport,
+  Storage,
+} from '../compiler/program.js'
 
 const KEPT_RUNS = 1000
 
 export interface Recorded {
-  readonly program: Program
+  /** What ran last: a device may plan a program again for another machine. */
+  program: Program
   /** Milliseconds of the runs on the device, the last thousand; and of each region when profiling. */
   readonly milliseconds: number[]
   readonly regions: (readonly number[])[]
@@ -18,13 +26,18 @@ export function recording(
 ): { readonly device: Device; readonly programs: readonly Recorded[] } {
   const programs: Recorded[] = []
   if (device.accepts === 'graph') return { device, programs }
-  const load = (program: Program): Executable => {
-    const executable = device.load(program)
+  const load = (program: Program, replan?: Replan): Executable => {
+    const executable = device.load(program, replan)
     const recorded: Recorded = { program, milliseconds: [], regions: [] }
     programs.push(recorded)
     return {
       run: async (args: readonly Storage[]): Promise<RunReport> => {
         const report = await executable.run(args, { profile })
+        if (report.program !== undefined && report.program !== recorded.program) {
+          recorded.program = report.program
+          recorded.milliseconds.length = 0
+          recorded.regions.length = 0
+        }
         recorded.milliseconds.push(report.milliseconds)
         if (recorded.milliseconds.length > KEPT_RUNS) recorded.milliseconds.shift()
         if (report.regions !== undefined) recorded.regions.push(report.regions)
@@ -39,6 +52,7 @@ export function recording(
     accepts: 'program',
     machine: device.machine,
     threads: device.threads,
+    replans: device.replans,
     alloc: (bytes) => device.alloc(bytes),
     free: (storage) => device.free(storage),
     write: (storage, bytes) => device.write(storage, bytes),
@@ -68,6 +82,8 @@ export interface StepFigures {
   /** Median. */
   readonly milliseconds: number
   readonly gigaflops: number
+  /** The name of the machine it was planned for: wasm, wasm-relaxed or native. */
+  readonly machine: string
 }
 
 export function figuresOf({ program, milliseconds }: Recorded): StepFigures {
@@ -79,5 +95,6 @@ export function figuresOf({ program, milliseconds }: Recorded): StepFigures {
     kernels: program.regions.length,
     milliseconds: typical,
     gigaflops: flops / typical / 1e6,
+    machine: program.machine.name,
   }
 }

@@ -89,6 +89,7 @@ export function jsonReport(out: Output): Report {
           kernels: run.step.kernels,
           step_ms: run.step.milliseconds,
           gflops: run.step.gigaflops,
+          machine: run.step.machine,
         }),
         ...(run.out === undefined ? {} : { out: run.out }),
       })
@@ -141,7 +142,7 @@ export function textReport(out: Output, colour: boolean): Report {
       }
       if (run.step !== undefined)
         line(
-          `step: ${run.step.kernels} kernels, ${run.step.milliseconds.toFixed(2)} ms, ${run.step.gigaflops.toFixed(1)} GFLOP/s`,
+          `step: ${run.step.kernels} kernels, ${run.step.milliseconds.toFixed(2)} ms, ${run.step.gigaflops.toFixed(1)} GFLOP/s (${run.step.machine})`,
         )
       if (run.out !== undefined) line(`saved in ${run.out}`)
       line(

@@ -8,7 +8,11 @@ import { recording } from './recorder.js'
 export interface MachineOptions {
   readonly device: string
   readonly threads?: number
+  readonly tier: 'auto' | 'wasm' | 'native'
 }
+
+/** Milliseconds a program's first run waits for the C tier before it settles for WebAssembly. */
+const DECIDE_WITHIN = 3000
 
 export function modelNamed(name: string): KnownModel {
   return models[name] ?? fail(`no model ${name}; there are: ${Object.keys(models).join(', ')}`)
@@ -21,7 +25,10 @@ export async function onDevice(
   use: (recorded: ReturnType<typeof recording>) => Promise<void>,
 ): Promise<void> {
   const threads = options.threads ?? defaultThreads()
-  const recorded = recording(await device(options.device, { threads }), profile)
+  const recorded = recording(
+    await device(options.device, { threads, tier: options.tier, decideWithin: DECIDE_WITHIN }),
+    profile,
+  )
   await setDevice(recorded.device)
   try {
     await use(recorded)

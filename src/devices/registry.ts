@@ -13,6 +13,7 @@ export interface DeviceOptions {
   readonly shared?: boolean
   /** What computes on the cpu device: see its CpuOptions. */
   readonly tier?: 'auto' | 'wasm' | 'native'
+  readonly decideWithin?: number
 }
 
 const devices: { readonly [name: string]: (options: DeviceOptions) => Promise<Device> } = {

@@ -15,6 +15,8 @@ export interface DeviceOptions {
    * and the package koffi), `auto` in WebAssembly until the C of a program that runs often is ready.
    */
   readonly tier?: 'auto' | 'wasm' | 'native'
+  /** With `auto`: milliseconds that a program's first run waits for its C, before it settles on what there is. */
+  readonly decideWithin?: number
 }
 
 const DEFAULT_DEVICE = 'cpu'
@@ -24,8 +26,8 @@ const current: { runner: Runner | undefined } = { runner: undefined }
 
 function runnerOf(name: string | Device, options: DeviceOptions): Runner {
   const given = typeof name !== 'string'
-  const { threads, maximumMemory, shared, tier } = options
-  const key = given ? name : [name, threads, maximumMemory, shared, tier].join(' ')
+  const { threads, maximumMemory, shared, tier, decideWithin } = options
+  const key = given ? name : [name, threads, maximumMemory, shared, tier, decideWithin].join(' ')
   let runner = runners.get(key)
   if (runner === undefined) {
     runner = given

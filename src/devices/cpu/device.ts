@@ -12,6 +12,7 @@ import { createMemory } from './memory.js'
 import type { Native, Workshop } from './native/native.js'
 import { createPool, type Pool } from './pool.js'
 import { createQueue, type Loaded } from './queue.js'
+import { letFinalizersRun } from './relief.js'
 import { createTiered, type Tiered } from './tiers.js'
 
 export interface CpuOptions {
@@ -27,6 +28,11 @@ export interface CpuOptions {
    * says why.
    */
   readonly tier?: 'auto' | 'wasm' | 'native'
+  /**
+   * With `auto`, milliseconds that the first run of a program waits for its C; it then stays with what it has, so that
+   * all its runs round alike. 0: waits for nothing, and moves over later.
+   */
+  readonly decideWithin?: number
 }
 
 export interface CpuStorage extends Storage {
@@ -37,19 +43,6 @@ export interface CpuDevice extends DeviceOf<'program', Program> {
   readonly memory: WebAssembly.Memory
   alloc(bytes: number, owner?: string): CpuStorage
   relieve(): Promise<void>
-}
-
-const macrotask = () => new Promise<void>((resolve) => setTimeout(resolve, 0))
-
-/** Makes an engine collect garbage: it counts this as memory, though nobody touches it and it takes none. */
-const NUDGE = 256 * 2 ** 20
-
-function nudgeCollector(): void {
-  try {
-    new ArrayBuffer(NUDGE)
-  } catch {
-    // An engine that refuses has collected before it did.
-  }
 }
 
 function compileModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
@@ -67,11 +60,15 @@ function compileModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
 /** A device planned for its tier: with `native` it knows the machine before it loads a program. */
 export async function openCpu(options: CpuOptions = {}): Promise<CpuDevice> {
   if (options.tier !== 'native' || nativeTier === undefined) return createCpu(options)
+  // The commands it runs do not keep the process alive; someone waits for this one.
+  const hold = setInterval(() => {}, 1000)
   try {
     return createCpu(options, await (await nativeTier()).openWorkshop())
   } catch (error) {
     createNotice()(error)
     return createCpu({ ...options, tier: 'wasm' })
+  } finally {
+    clearInterval(hold)
   }
 }
 
@@ -157,7 +154,7 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
     dispose: () => queue.finally(loaded.unload),
   })
   const tiers = (prefer: 'auto' | 'native') => ({
-    prefer,
+    patience: prefer === 'native' ? Number.POSITIVE_INFINITY : (options.decideWithin ?? 0),
     queue,
     native: openNative,
     notice: sayWhy,
@@ -179,8 +176,7 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
       return storageAt(address, bytes)
     },
     async relieve() {
-      nudgeCollector()
-      await macrotask()
+      await letFinalizersRun()
       // A run that fails tells whoever waits for it.
       if (!queue.idle) await queue.after(() => {}).catch(() => {})
     },
@@ -188,7 +184,7 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
       if (closed) return
       const address = addressOf(storage)
       live.delete(storage)
-      queue.finally(() => memory.free(address))
+      queue.finally(() => memory.free(address), address)
     },
     write(storage, bytes) {
       invariant(bytes.byteLength <= storage.bytes, () => `${bytes.byteLength} bytes written`)
@@ -196,7 +192,7 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
     },
     read(storage) {
       const address = addressOf(storage)
-      return queue.after(() => memory.bytes(address, storage.bytes).slice())
+      return queue.after(() => memory.bytes(address, storage.bytes).slice(), address)
     },
     peek(storage) {
       return memory.bytes(addressOf(storage), storage.bytes).slice()

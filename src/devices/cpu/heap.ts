@@ -5,15 +5,21 @@ import { invariant } from '../../base/errors.js'
 /** Every block begins and ends on a cache line. */
 export const ALIGNMENT = 64
 
+export interface Owner {
+  readonly owner: string
+  readonly bytes: number
+  readonly blocks: number
+}
+
 export interface Heap {
   /** The address of a block, or undefined when none is large enough. */
   alloc(bytes: number, owner: string): number | undefined
   free(address: number): void
   /** More room at the end. */
   extend(end: number): void
-  /** Bytes in use, and the largest blocks first. */
+  /** Bytes in use, and who has most of them. */
   inUse(): number
-  largest(count: number): readonly { readonly owner: string; readonly bytes: number }[]
+  largest(count: number): readonly Owner[]
 }
 
 export function createHeap(start: number, end: number): Heap {
@@ -90,10 +96,13 @@ export function createHeap(start: number, end: number): Heap {
       limit = to
     },
     inUse: () => total,
-    largest: (count) =>
-      [...used.values()]
-        .sort((a, b) => b.bytes - a.bytes)
-        .slice(0, count)
-        .map(({ owner, bytes }) => ({ owner, bytes })),
+    largest(count) {
+      const owners = new Map<string, Owner>()
+      for (const { owner, bytes } of used.values()) {
+        const so = owners.get(owner) ?? { owner, bytes: 0, blocks: 0 }
+        owners.set(owner, { owner, bytes: so.bytes + bytes, blocks: so.blocks + 1 })
+      }
+      return [...owners.values()].sort((a, b) => b.bytes - a.bytes).slice(0, count)
+    },
   }
 }

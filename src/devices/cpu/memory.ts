@@ -77,7 +77,9 @@ export function createMemory(shared: boolean, maximumMemory: number = 4 * GB): C
     },
     free: heap.free,
     exhausted(bytes) {
-      const owners = heap.largest(5).map((b) => `${b.owner} ${megabytes(b.bytes)}`)
+      const owners = heap
+        .largest(5)
+        .map((o) => `${o.owner} ${megabytes(o.bytes)}${o.blocks > 1 ? ` in ${o.blocks}` : ''}`)
       return new OutOfMemoryError(
         `cpu: no room for ${megabytes(bytes)}: ${megabytes(heap.inUse())} of ${megabytes(maximum)} are in use; the largest: ${owners.join(', ')}. Use a smaller batch, drop tensors you keep, or raise maximumMemory`,
       )

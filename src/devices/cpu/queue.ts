@@ -3,12 +3,13 @@
 //
 // Each run has a block of its own: control words, table of arguments, times. A thread may still be leaving the last
 // barrier when main hears that the run is done, so a block is freed when the next run is done, not before.
-import { BurnishError, invariant } from '../../base/errors.js'
+import { BurnishError, invariant, OutOfMemoryError } from '../../base/errors.js'
 import type { Program, RunReport } from '../../compiler/program.js'
 import { control, controlBytes, stepWord } from '../../targets/wasm/control.js'
 import { scratchStride } from '../../targets/wasm/driver.js'
 import type { CpuMemory } from './memory.js'
 import type { Pool } from './pool.js'
+import { letFinalizersRun, MOST_RELIEFS } from './relief.js'
 
 /** Runs posted and not yet done. More would gain nothing and lose more when one fails. */
 const MOST_POSTED = 8
@@ -46,6 +47,7 @@ interface RunJob {
 
 interface ReadJob {
   readonly kind: 'read'
+  readonly address: number | undefined
   readonly act: () => void
   readonly reject: (error: Error) => void
 }
@@ -58,15 +60,24 @@ interface Posted {
   readonly times: number
 }
 
+interface Later {
+  readonly after: number
+  readonly act: () => void
+  readonly address: number | undefined
+}
+
 export interface Queue {
   readonly idle: boolean
   run(choose: RunJob['choose'], args: readonly number[], profile: boolean): Promise<RunReport>
   /** Goes on when what a run waited for is ready. */
   pump(): void
   /** Calls `act` when everything queued so far is done. */
-  after<T>(act: () => T): Promise<T>
-  /** Does it now when idle, else when everything queued so far is done, failed or not. */
-  finally(act: () => void): void
+  after<T>(act: () => T, address?: number): Promise<T>
+  /**
+   * Does it now when idle, else when everything queued so far is done, failed or not. When memory is short, also
+   * before, if nothing queued touches the address.
+   */
+  finally(act: () => void, address?: number): void
   done(run: number, milliseconds: number): void
   failed(failure: {
     readonly run?: number
@@ -83,7 +94,10 @@ export function createQueue(
 ): Queue {
   const waiting: (RunJob | ReadJob)[] = []
   const posted: Posted[] = []
-  let later: { readonly after: number; readonly act: () => void }[] = []
+  let later: Later[] = []
+  /** Waiting for finalizers, so many times for the first waiting job. */
+  let stalled = false
+  let reliefs = 0
   let runs = 0
   /** Jobs asked for and finished so far; jobs finish in order. */
   let asked = 0
@@ -133,6 +147,23 @@ export function createQueue(
     })
   }
 
+  const touches = (job: RunJob | ReadJob, address: number) =>
+    job.kind === 'run' ? job.args.includes(address) : job.address === address
+
+  const relieve = async () => {
+    stalled = true
+    reliefs++
+    await letFinalizersRun()
+    const queued = [...posted.map(({ job }) => job), ...waiting]
+    const due = later.filter(
+      ({ address }) => address !== undefined && !queued.some((job) => touches(job, address)),
+    )
+    later = later.filter((entry) => !due.includes(entry))
+    for (const { act } of due) act()
+    stalled = false
+    pump()
+  }
+
   const chosen = (job: RunJob): Loaded | Error | undefined => {
     try {
       return job.choose()
@@ -148,7 +179,7 @@ export function createQueue(
       for (const job of waiting.splice(0)) job.reject(error)
       return
     }
-    while (waiting.length > 0 && posted.length < MOST_POSTED) {
+    while (!stalled && waiting.length > 0 && posted.length < MOST_POSTED) {
       const job = waiting[0]
       const busy = posted.length > 0
       if (job.kind === 'read') {
@@ -176,7 +207,14 @@ export function createQueue(
         ensure(arena, program.arenaBytes, 'arena of intermediate results')
         ensure(scratch, scratchBytes, 'scratch of the threads')
         post(job, loaded)
+        reliefs = 0
       } catch (error) {
+        if (error instanceof OutOfMemoryError && reliefs < MOST_RELIEFS) {
+          waiting.unshift(job)
+          void relieve()
+          break
+        }
+        reliefs = 0
         job.reject(errorOf(error))
         finish()
       }
@@ -211,16 +249,16 @@ export function createQueue(
         pump()
       })
     },
-    after(act) {
+    after(act, address) {
       asked++
       return new Promise((resolve, reject) => {
-        waiting.push({ kind: 'read', act: () => resolve(act()), reject })
+        waiting.push({ kind: 'read', address, act: () => resolve(act()), reject })
         pump()
       })
     },
-    finally(act) {
+    finally(act, address) {
       if (finished === asked) act()
-      else later.push({ after: asked, act })
+      else later.push({ after: asked, act, address })
     },
     done(run, milliseconds) {
       const entry = posted.shift()

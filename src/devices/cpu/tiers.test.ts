@@ -115,7 +115,7 @@ describe.skipIf(!present)('with a compiler', () => {
     expect(before.program).toBe(program)
     await executable.settle?.(20_000)
     const after = await executable.run(storages)
-    expect(after.program?.machine.name).toBe('c')
+    expect(after.program?.machine.name).toBe('native')
     expect(machines).toHaveLength(1)
   })
 
@@ -228,6 +228,19 @@ describe.skipIf(!present)('a script', () => {
     expect(ended.stderr).toBe('')
     expect(ended.stdout).toBe('complete\n')
     expect(ended.status).toBe(0)
+  })
+
+  test('that waits for a device to open is not ended before', () => {
+    const text = `import { openCpu } from ${JSON.stringify(module)}
+const device = await openCpu({ threads: 1, tier: 'native' })
+console.log(device.machine.name)
+await device.close()`
+    const ended = spawnSync(process.execPath, ['--input-type=module', '-e', text], {
+      timeout: 30_000,
+      encoding: 'utf8',
+      env: { ...process.env, XDG_CACHE_HOME: mkdtempSync(join(tmpdir(), 'burnish-test-')) },
+    })
+    expect(ended).toMatchObject({ stderr: '', stdout: 'native\n', status: 0 })
   })
 
   test('that exits while threads compute ends cleanly', () => {

@@ -11,8 +11,8 @@ const WARM_RUNS = 3
 const HOT = 500
 
 export interface TierOptions {
-  /** `native`: runs wait for the compiler. `auto`: they do not. */
-  readonly prefer: 'auto' | 'native'
+  /** Milliseconds that runs wait for the compiler; 0: they do not, and a program that runs often moves over. */
+  readonly patience: number
   readonly queue: Queue
   /** Opened once, when first needed; undefined where it does not work, which has then been said. */
   readonly native: () => Promise<Native | undefined>
@@ -37,11 +37,15 @@ export function createTiered(
   program: Program,
   replan: Replan | undefined,
 ): Tiered {
-  const { prefer, queue, notice, wasmMachine } = options
+  const { patience, queue, notice, wasmMachine } = options
   let wasm: ReturnType<TierOptions['loadWasm']> | undefined
   let ready: { readonly loaded: Loaded; readonly object: NativeProgram } | undefined
   let making: Promise<void> | undefined
   let sought = false
+  /** Runs wait for the compiler. */
+  let waiting = patience > 0
+  /** What there is stays. */
+  let settled = false
   let failed = false
   let disposed = false
   let runs = 0
@@ -52,7 +56,7 @@ export function createTiered(
 
   const take = (native: Native, object: NativeProgram | undefined, planned: Program) => {
     if (object === undefined) return
-    if (disposed) {
+    if (disposed || settled) {
       object.unload()
       return
     }
@@ -68,8 +72,6 @@ export function createTiered(
 
   const make = (how: 'find' | 'load'): Promise<void> => {
     making ??= (async () => {
-      // A pending compiler does not keep the process alive; a run that waits for it does.
-      const hold = prefer === 'native' ? setInterval(() => {}, 1000) : undefined
       try {
         const native = await options.native()
         if (native === undefined) failed = true
@@ -81,27 +83,40 @@ export function createTiered(
         failed = true
         notice(error instanceof Error ? error.message : String(error))
       } finally {
-        clearInterval(hold)
         making = undefined
       }
-      queue.pump()
+      if (waiting) decide()
     })()
     return making
   }
 
-  if (prefer === 'native') void make('load')
+  // A pending compiler does not keep the process alive; a timer does where runs wait for it.
+  const timer = !waiting
+    ? undefined
+    : Number.isFinite(patience)
+      ? setTimeout(decide, patience)
+      : setInterval(() => {}, 1000)
+  function decide(): void {
+    clearTimeout(timer)
+    if (!waiting) return
+    waiting = false
+    settled = true
+    queue.pump()
+  }
+
+  if (waiting) void make('load')
 
   return {
     choose() {
       if (ready !== undefined) return ready.loaded
-      if (prefer === 'native' && !failed) return undefined
+      if (waiting) return undefined
       wasm ??= options.loadWasm(planFor(wasmMachine))
       return wasm
     },
     ran(milliseconds) {
       runs++
       spent += milliseconds
-      if (ready !== undefined || failed || making !== undefined) return
+      if (ready !== undefined || failed || settled || making !== undefined) return
       if (spent >= HOT) void make('load')
       else if (runs >= WARM_RUNS && !sought) {
         sought = true
@@ -111,20 +126,21 @@ export function createTiered(
     async settle(milliseconds) {
       const made = async () => {
         await making
-        if (ready === undefined && !failed) await make('load')
+        if (ready === undefined && !failed && !settled) await make('load')
       }
       // The timer holds the process while there is something to wait for.
-      let timer: ReturnType<typeof setTimeout> | undefined
+      let limit: ReturnType<typeof setTimeout> | undefined
       const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, milliseconds)
+        limit = setTimeout(resolve, milliseconds)
       })
       await Promise.race([made(), late])
-      clearTimeout(timer)
+      clearTimeout(limit)
       return ready === undefined ? 'wasm' : 'native'
     },
     dispose() {
       queue.finally(() => {
         disposed = true
+        decide()
         wasm?.unload()
         ready?.object.unload()
       })

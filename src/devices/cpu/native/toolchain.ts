@@ -51,7 +51,7 @@ export function nativeMachine(macros: string): Machine {
   const arm = has('__aarch64__')
   const wide = has('__AVX512F__') && has('__AVX512VL__') && has('__AVX512DQ__')
   return {
-    name: 'c',
+    name: 'native',
     lanes: wide ? 16 : has('__AVX2__') ? 8 : 4,
     // Accumulators, vectors and a splat fit 32 registers, or 16.
     tile: wide || arm ? { splats: 8, vectors: 2 } : { splats: 6, vectors: 2 },
