@@ -6,7 +6,7 @@
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { manualSeed, type Tensor } from 'burnish'
-import { DataLoader, type Dataset, type HostArray, hostArray, mnist, subset } from 'burnish/data'
+import { DataLoader, type Dataset, type HostArray, hostArray, mnist, Subset } from 'burnish/data'
 import * as nn from 'burnish/nn'
 import { SGD } from 'burnish/optim'
 
@@ -60,7 +60,7 @@ export interface Options {
 async function digits(train: boolean, limit: number) {
   const { images, labels } = await mnist({ train })
   const all = new DigitDataset(images, labels)
-  return subset(
+  return new Subset(
     all,
     Array.from({ length: Math.min(limit, all.length) }, (_, i) => i),
   )

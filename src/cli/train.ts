@@ -2,7 +2,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
-import { type Dataset, randomSplit, subset } from '../data/dataset.js'
+import { type Dataset, randomSplit, Subset } from '../data/dataset.js'
 import { type ImageDataset, mnist } from '../data/index.js'
 import { DataLoader } from '../data/loader.js'
 import type { Module } from '../nn/module.js'
@@ -54,7 +54,7 @@ async function digits(
 
 function first(images: Images, limit: number | undefined): Images {
   if (limit === undefined || limit >= images.length) return images
-  return subset(
+  return new Subset(
     images,
     Array.from({ length: limit }, (_, i) => i),
   )

@@ -54,3 +54,30 @@ export function stackRows(arrays: readonly HostArray[], where: string): HostArra
   })
   return { data, shape: [arrays.length, ...first.shape], dtype: first.dtype }
 }
+
+/** Rows of several arrays of one row shape and dtype, in the order of `places`; all their columns at once. */
+export function mergeRows(
+  parts: readonly (readonly HostArray[] | undefined)[],
+  places: readonly { readonly part: number; readonly row: number }[],
+  where: string,
+): readonly HostArray[] {
+  const first = parts.find((part) => part !== undefined) ?? []
+  return first.map((model, column) => {
+    const rowShape = showShape(model.shape.slice(1))
+    for (const part of parts) {
+      const other = part?.[column]
+      if (part === undefined) continue
+      if (other?.dtype !== model.dtype || showShape(other.shape.slice(1)) !== rowShape)
+        fail(
+          `${where}: column ${column} of one data set has rows ${model.dtype} ${rowShape}, of another ${other === undefined ? 'none' : `${other.dtype} ${showShape(other.shape.slice(1))}`}`,
+        )
+    }
+    const size = sizeOf(model.shape.slice(1))
+    const data = allocate(model.dtype, places.length * size)
+    places.forEach(({ part, row }, i) => {
+      const from = parts[part]?.[column]
+      if (from) data.set(from.data.subarray(row * size, (row + 1) * size), i * size)
+    })
+    return { data, shape: [places.length, ...model.shape.slice(1)], dtype: model.dtype }
+  })
+}

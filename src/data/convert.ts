@@ -21,6 +21,11 @@ export async function toHost(column: Tensor | HostArray): Promise<HostArray> {
  * tensors, arrays and typed arrays are stacked, whole numbers become int32 [batch], booleans bool [batch].
  */
 export async function collateItems(items: readonly unknown[]): Promise<readonly Tensor[]> {
+  return (await collateHost(items)).map(toTensor)
+}
+
+/** The same, on the host. */
+export function collateHost(items: readonly unknown[]): Promise<readonly HostArray[]> {
   const tuples = items.map((item) => (Array.isArray(item) ? item : [item]))
   const columns = tuples[0].map((_: unknown, column: number) =>
     collateColumn(
@@ -31,7 +36,7 @@ export async function collateItems(items: readonly unknown[]): Promise<readonly 
   return Promise.all(columns)
 }
 
-async function collateColumn(values: readonly unknown[], where: string): Promise<Tensor> {
+async function collateColumn(values: readonly unknown[], where: string): Promise<HostArray> {
   const first = values[0]
   if (typeof first === 'number') {
     const wrong = values.findIndex((value) => !Number.isInteger(value))
@@ -39,16 +44,16 @@ async function collateColumn(values: readonly unknown[], where: string): Promise
       fail(
         `DataLoader: ${where}: item ${wrong} of the batch is ${String(values[wrong])}; numbers are class labels, whole numbers: give Float32Array.of(x) for other targets`,
       )
-    return toTensor(hostArray(Int32Array.from(values as readonly number[])))
+    return hostArray(Int32Array.from(values as readonly number[]))
   }
   if (typeof first === 'boolean')
-    return toTensor({
+    return {
       data: Uint8Array.from(values, (value) => (value === true ? 1 : 0)),
       shape: [values.length],
       dtype: 'bool',
-    })
+    }
   const arrays = await Promise.all(values.map((value, i) => asHost(value, `${where}: item ${i}`)))
-  return toTensor(stackRows(arrays, `DataLoader: ${where}`))
+  return stackRows(arrays, `DataLoader: ${where}`)
 }
 
 function asHost(value: unknown, where: string): Promise<HostArray> | HostArray {

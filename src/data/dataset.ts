@@ -3,14 +3,23 @@
 import { fail } from '../base/errors.js'
 import { Random } from '../base/random.js'
 import { Tensor } from '../tensor/tensor.js'
-import { type HostArray, rows } from './array.js'
+import { type HostArray, mergeRows, rows } from './array.js'
 import { toHost, toTensor } from './convert.js'
 
 export interface Dataset<Item = readonly Tensor[]> {
   readonly length: number
-  get(index: number): Item
+  /**
+   * `random`, where a loader asks, is a stream that (seed, epoch, index) decides: what draws from it is the same with
+   * any number of workers, and after resuming.
+   */
+  get(index: number, random?: Random): Item | Promise<Item>
   /** Optional fast path: the columns of a batch, each [indices.length, …]. */
   batch?(indices: Int32Array): readonly HostArray[] | Promise<readonly HostArray[]>
+}
+
+/** The stream of random numbers an item gets in an epoch. */
+export function itemRandom(seed: number, epoch: number, index: number): Random {
+  return new Random(new Random(seed, epoch).word() + 2 ** 32, index)
 }
 
 function checkIndex(index: number, length: number, where: string): void {
@@ -101,36 +110,139 @@ export class ImageDataset implements Dataset<readonly [Tensor, number]> {
   }
 }
 
-/** Some items of a data set, in the order of `indices`. PyTorch's Subset. */
-export function subset<Item>(dataset: Dataset<Item>, indices: ArrayLike<number>): Dataset<Item> {
-  const chosen = Int32Array.from(indices)
-  for (const index of chosen) checkIndex(index, dataset.length, 'subset')
-  const batch = dataset.batch?.bind(dataset)
-  return {
-    length: chosen.length,
-    get(index) {
-      checkIndex(index, chosen.length, 'subset')
-      return dataset.get(chosen[index])
-    },
-    ...(batch && { batch: (indices: Int32Array) => batch(indices.map((i) => chosen[i])) }),
+/** Some items of a data set, in the order of `indices`. */
+export class Subset<Item> implements Dataset<Item> {
+  readonly dataset: Dataset<Item>
+  readonly indices: Int32Array
+  readonly batch?: (indices: Int32Array) => readonly HostArray[] | Promise<readonly HostArray[]>
+
+  /** @throws BurnishError when an index is none of the data set. */
+  constructor(dataset: Dataset<Item>, indices: ArrayLike<number>) {
+    this.dataset = dataset
+    this.indices = Int32Array.from(indices)
+    for (let i = 0; i < indices.length; i++) checkIndex(indices[i], dataset.length, 'Subset')
+    const batch = dataset.batch?.bind(dataset)
+    if (batch !== undefined) this.batch = (places) => batch(places.map((i) => this.indices[i]))
+  }
+
+  get length(): number {
+    return this.indices.length
+  }
+
+  get(index: number, random?: Random): Item | Promise<Item> {
+    checkIndex(index, this.length, 'Subset')
+    return this.dataset.get(this.indices[index], random)
   }
 }
 
-/** Parts of the given lengths, which must add up to the data set's, chosen at random by `seed`. */
+/** The items of several data sets, one set after the other. */
+export class ConcatDataset<Item> implements Dataset<Item> {
+  readonly datasets: readonly Dataset<Item>[]
+  readonly length: number
+  readonly #ends: readonly number[]
+  readonly batch?: (indices: Int32Array) => Promise<readonly HostArray[]>
+
+  constructor(datasets: readonly Dataset<Item>[]) {
+    if (datasets.length === 0) fail('ConcatDataset: no data sets; pass one or more')
+    this.datasets = datasets
+    let length = 0
+    this.#ends = datasets.map((dataset) => {
+      length += dataset.length
+      return length
+    })
+    this.length = length
+    if (datasets.every(({ batch }) => batch !== undefined))
+      this.batch = (indices) => this.#gather(indices)
+  }
+
+  get(index: number, random?: Random): Item | Promise<Item> {
+    checkIndex(index, this.length, 'ConcatDataset')
+    const { dataset, own } = this.#find(index)
+    return this.datasets[dataset].get(own, random)
+  }
+
+  #find(index: number): { readonly dataset: number; readonly own: number } {
+    const dataset = this.#ends.findIndex((end) => index < end)
+    return { dataset, own: index - (this.#ends[dataset - 1] ?? 0) }
+  }
+
+  async #gather(indices: Int32Array): Promise<readonly HostArray[]> {
+    const places = Array.from(indices, (index) => this.#find(index))
+    const parts = await Promise.all(
+      this.datasets.map((dataset, d) => {
+        const own = places.filter((place) => place.dataset === d).map((place) => place.own)
+        return own.length === 0 ? undefined : dataset.batch?.(Int32Array.from(own))
+      }),
+    )
+    const next = parts.map(() => 0)
+    return mergeRows(
+      parts,
+      places.map(({ dataset }) => ({ part: dataset, row: next[dataset]++ })),
+      'ConcatDataset',
+    )
+  }
+}
+
+/** The items, each passed through `fn`, when it is asked for: transforms and augmentation. */
+export function mapItems<Item, Result>(
+  dataset: Dataset<Item>,
+  fn: (item: Item, random: Random) => Result | Promise<Result>,
+): Dataset<Result> {
+  return {
+    get length() {
+      return dataset.length
+    },
+    get(index, random = itemRandom(0, 0, index)) {
+      const item = dataset.get(index, random)
+      return item instanceof Promise ? item.then((value) => fn(value, random)) : fn(item, random)
+    },
+  }
+}
+
+/** The items that `keep` holds for; every item is looked at once, now. */
+export async function filterItems<Item>(
+  dataset: Dataset<Item>,
+  keep: (item: Item, index: number) => boolean | Promise<boolean>,
+): Promise<Subset<Item>> {
+  const kept: number[] = []
+  for (let i = 0; i < dataset.length; i++) if (await keep(await dataset.get(i), i)) kept.push(i)
+  return new Subset(dataset, kept)
+}
+
+/**
+ * Parts chosen at random by `seed`: of the given lengths, which must add up to the data set's, or of fractions of it,
+ * which must add up to 1 (what rounding leaves over goes to the first parts, one item each). After PyTorch.
+ */
 export function randomSplit<Item>(
   dataset: Dataset<Item>,
   lengths: readonly number[],
   seed: number,
-): Dataset<Item>[] {
-  const total = lengths.reduce((sum, length) => sum + length, 0)
-  if (total !== dataset.length)
-    fail(
-      `randomSplit: lengths ${lengths.join(' + ')} are ${total}, the data set has ${dataset.length}; they must add up to it`,
-    )
+): Subset<Item>[] {
+  const counts = partLengths(dataset.length, lengths)
   const order = new Random(seed).permutation(dataset.length)
   let start = 0
-  return lengths.map((length) => {
+  return counts.map((length) => {
     start += length
-    return subset(dataset, order.subarray(start - length, start))
+    return new Subset(dataset, order.subarray(start - length, start))
   })
+}
+
+function partLengths(length: number, lengths: readonly number[]): readonly number[] {
+  const wrong = lengths.find((part) => !(part >= 0))
+  if (wrong !== undefined) fail(`randomSplit: ${wrong} is no length and no fraction`)
+  const total = lengths.reduce((sum, part) => sum + part, 0)
+  if (lengths.some((part) => !Number.isInteger(part))) {
+    if (Math.abs(total - 1) > 1e-6)
+      fail(
+        `randomSplit: fractions ${lengths.join(' + ')} are ${total}; they must add up to 1, whole lengths to ${length}`,
+      )
+    const counts = lengths.map((part) => Math.floor(part * length + 1e-9))
+    const rest = length - counts.reduce((sum, count) => sum + count, 0)
+    return counts.map((count, i) => count + (i < rest ? 1 : 0))
+  }
+  if (total !== length && !(total === 1 && length > 1))
+    fail(
+      `randomSplit: lengths ${lengths.join(' + ')} are ${total}, the data set has ${length}; they must add up to it`,
+    )
+  return total === length ? lengths : lengths.map((part) => part * length)
 }

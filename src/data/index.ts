@@ -1,9 +1,26 @@
 export type { HostArray } from './array.js'
 export { hostArray } from './array.js'
 export type { Dataset } from './dataset.js'
-export { ImageDataset, randomSplit, subset, TensorDataset } from './dataset.js'
+export {
+  ConcatDataset,
+  filterItems,
+  ImageDataset,
+  mapItems,
+  randomSplit,
+  Subset,
+  TensorDataset,
+} from './dataset.js'
 export { readIdx } from './idx.js'
-export type { LoaderOptions } from './loader.js'
+export type { LoaderOptions, LoaderState } from './loader.js'
 export { DataLoader } from './loader.js'
 export type { MnistOptions } from './mnist.js'
-export { mnist } from './mnist.js'
+export { fashionMnist, mnist } from './mnist.js'
+export {
+  type BatchSampler,
+  RandomSampler,
+  type RandomSamplerOptions,
+  type Sampler,
+  SequentialSampler,
+  WeightedRandomSampler,
+} from './sampler.js'
+export type { WorkerModule } from './workers.js'

