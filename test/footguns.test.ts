@@ -715,7 +715,7 @@ for (const device of DEVICES)
         expect(() => tensor([1, 2]).indexSelect(0, tensor([0]))).toThrow(/indices are int32/)
         expect(big.div(2).dtype).toBe('float32')
         expect(big.mul(0.5).dtype).toBe('float32')
-        expect(await values(tensor(Int32Array.of(-7, 7)).mod(3))).toEqual([2, 1])
+        expect(await values(tensor(Int32Array.of(-7, 7)).remainder(3))).toEqual([2, 1])
       })
     })
 

@@ -1,7 +1,7 @@
 // The derivative of each scalar function, as nodes: for every argument, given the gradient G of the result.
 // Kinks as in SEMANTICS.md: relu′(0) = abs′(0) = 0, ties of max and min are shared half and half. Functions
 // whose derivative is 0 almost everywhere (sign, floor, comparisons …) have none. exp, sqrt, tanh, sigmoid and
-// relu use their result, so that the argument need not be kept.
+// relu use their result, so that the argument need not be kept. Gradients are float32, those of halves too.
 import { constant, map, type Node } from '../graph/node.js'
 import type { ScalarFn } from '../graph/scalar.js'
 
@@ -89,6 +89,8 @@ export const derivatives: { readonly [F in ScalarFn]: readonly (Derivative | und
     (G, _y, a) => map('where', a, like(G, 0), G),
   ],
   toFloat32: [(G) => G],
+  toFloat16: [(G) => G],
+  toBfloat16: [(G) => G],
   toInt32: NONE,
   toUint8: NONE,
   toBool: NONE,

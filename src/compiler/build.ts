@@ -1,7 +1,7 @@
 // Builders for the loop IR of kernel.ts: expressions that infer and check their types, affine arithmetic,
 // bounds, statements, and fresh variables and locals. Everything is pure but `Names`, which counts ids.
 
-import type { DType } from '../base/dtype.js'
+import { type DType, isFloat, isHalf } from '../base/dtype.js'
 import { invariant } from '../base/errors.js'
 import type {
   Affine,
@@ -195,10 +195,12 @@ export function index(value: Affine, lanes = 1, step = lanes === 1 ? 0 : 1): Exp
   return { op: 'index', type: 'i32', lanes, value, step }
 }
 
+/** The register type of values of a dtype; halves are float32 in registers. */
 export function typeOfDType(dtype: DType): Type {
-  return dtype === 'float32' ? 'f32' : dtype === 'bool' ? 'bool' : 'i32'
+  return isFloat(dtype) ? 'f32' : dtype === 'bool' ? 'bool' : 'i32'
 }
 
+/** A load; of a half it is the 16 bits as i32: see half.ts. */
 export function load(
   dtype: DType,
   buffer: number,
@@ -209,7 +211,7 @@ export function load(
   const { dynamic } = options
   checkDynamic(dynamic)
   const stride = options.stride ?? 1
-  const type = typeOfDType(dtype)
+  const type = isHalf(dtype) ? 'i32' : typeOfDType(dtype)
   return dynamic === undefined
     ? { op: 'load', type, lanes, buffer, index: at, stride }
     : { op: 'load', type, lanes, buffer, index: at, stride, dynamic }

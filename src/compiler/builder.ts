@@ -1,7 +1,7 @@
 // Builds the body of one kernel: nested scopes of statements, each value in a local at the outermost scope
 // where its variables exist (so nothing is computed in a loop that does not depend on it), loads and guards
 // for nodes in memory, scalar functions for the rest.
-import type { DType } from '../base/dtype.js'
+import { type DType, isHalf } from '../base/dtype.js'
 import { invariant } from '../base/errors.js'
 import type { Node, NodeOf } from '../graph/node.js'
 import { type Access, baseOf, conditions, linear, type Space, throughView } from './access.js'
@@ -25,6 +25,7 @@ import {
   when,
   zero,
 } from './build.js'
+import { narrow, widen } from './half.js'
 import type { Affine, Bound, Expr, Inside, Local, Statement, Type, Variable } from './kernel.js'
 import { applyScalar } from './scalar.js'
 
@@ -275,7 +276,7 @@ export class Builder {
 
   private loadAt(dtype: DType, buffer: number, at: Affine, stride: number): Expr {
     const lanes = this.lane && stride !== 0 ? this.lanes : 1
-    return this.place(load(dtype, buffer, at, { lanes, stride: lanes === 1 ? 1 : stride }))
+    return this.loaded(dtype, load(dtype, buffer, at, { lanes, stride: lanes === 1 ? 1 : stride }))
   }
 
   private guarded(
@@ -310,9 +311,14 @@ export class Builder {
     const lanes = this.lane && stride !== 0 ? this.lanes : 1
     const unit = table.shape.slice(node.axis + 1).reduce((a, b) => a * b, 1)
     const dynamic = this.place(call('mul', safe, num('i32', unit)))
-    return this.place(
+    return this.loaded(
+      table.dtype,
       load(table.dtype, buffer, at, { lanes, stride: lanes === 1 ? 1 : stride, dynamic }),
     )
+  }
+
+  private loaded(dtype: DType, value: Expr): Expr {
+    return this.place(isHalf(dtype) ? widen(dtype, value, (part) => this.place(part)) : value)
   }
 
   /** The index itself, or 0 after a report when it is out of range. */
@@ -329,7 +335,9 @@ export class Builder {
   store(node: Node, buffer: number, index: readonly Affine[], value: Expr, shift?: Affine): void {
     const { at, stride } = this.address(index, node)
     const to = shift ? { terms: at.terms, offset: at.offset + shift.offset } : at
-    this.emitStore(buffer, to, stride, value)
+    const { dtype } = node
+    const stored = isHalf(dtype) ? narrow(dtype, value, (part) => this.place(part)) : value
+    this.emitStore(buffer, to, stride, stored)
   }
 
   /** buffer[at + dynamic] += value. */

@@ -85,7 +85,8 @@ export type Expr =
       readonly step: number
     }
   /** buffer[index + dynamic + lane·stride] in elements: stride 1 is one vector load, 0 a splat, else lane by lane.
-   *  `dynamic` is a scalar i32. The register type follows the dtype: float32 f32, int32 and uint8 i32, bool bool. */
+   *  `dynamic` is a scalar i32. The register type follows the dtype: float32 f32, int32 and uint8 i32, bool bool; float16 and bfloat16 are
+   *  16-bit integers here, i32 zero-extended (half.ts makes float32 of them): a printer prints `uint16_t`. */
   | {
       readonly op: 'load'
       readonly type: Type
@@ -131,7 +132,7 @@ export type Statement =
       readonly body: readonly Statement[]
     }
   | { readonly op: 'set'; readonly local: Local; readonly value: Expr }
-  /** As `load`; a vector of lanes > 1 with stride 1 or any other ≠ 0. */
+  /** As `load` (of an i32 to a half, the low 16 bits); a vector of lanes > 1 with stride 1 or any other ≠ 0. */
   | {
       readonly op: 'store'
       readonly buffer: number

@@ -1,6 +1,6 @@
 // Groups → kernels of the loop IR. Rows are in rows.ts, contractions in tile.ts; here what they share, and
 // the small ones: joining, scattering, copying into an argument, the guard.
-import type { DType } from '../base/dtype.js'
+import { type DType, isFloat, itemSize } from '../base/dtype.js'
 import { invariant } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import type { Node, NodeOf } from '../graph/node.js'
@@ -132,7 +132,7 @@ export function finishKernel(
   let bytes = 0
   operands.buffers.forEach(({ elements, dtype, read, write }, i) => {
     if (operands.homes[i].space === 'scratch') return
-    const size = elements * (dtype === 'float32' || dtype === 'int32' ? 4 : 1)
+    const size = elements * itemSize[dtype]
     bytes += (read ? size : 0) + (write ? size : 0)
   })
   const kernel: Kernel = { name: nameOf(nodes), buffers, parallel, body }
@@ -321,7 +321,7 @@ function buildScatter(group: ScatterGroup, context: LowerContext, vector: boolea
     if (variable) b.loop(variable, 0, extent, 1, body)
     else body()
   }
-  const type = node.dtype === 'float32' ? 'f32' : 'i32'
+  const type = isFloat(node.dtype) ? 'f32' : 'i32'
   const body = () => {
     along(row, size, () => {
       const at = linear(

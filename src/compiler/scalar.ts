@@ -3,6 +3,7 @@ import type { DType } from '../base/dtype.js'
 import type { ScalarFn } from '../graph/scalar.js'
 import { call, num } from './build.js'
 import { elementary } from './elementary.js'
+import { roundTo } from './half.js'
 import type { Expr } from './kernel.js'
 
 type Place = (value: Expr) => Expr
@@ -17,6 +18,8 @@ const polynomial =
   (fn: Parameters<typeof elementary>[0]): Lowering =>
   (args, place) =>
     elementary(fn, [...args], place)
+
+const asFloat = (x: Expr) => (x.type === 'f32' ? x : call('toF32', x))
 
 const lowerings: { readonly [F in ScalarFn]: Lowering } = {
   neg: same('neg'),
@@ -66,7 +69,9 @@ const lowerings: { readonly [F in ScalarFn]: Lowering } = {
   shl: same('shl'),
   shr: same('shr'),
   where: same('select'),
-  toFloat32: ([x]) => (x.type === 'f32' ? x : call('toF32', x)),
+  toFloat32: ([x]) => asFloat(x),
+  toFloat16: ([x], place) => roundTo('float16', asFloat(x), place),
+  toBfloat16: ([x], place) => roundTo('bfloat16', asFloat(x), place),
   toInt32: ([x]) => (x.type === 'i32' ? x : call('toI32', x)),
   toUint8: ([x]) => {
     const whole = x.type === 'i32' ? x : call('toI32', x)

@@ -1,6 +1,6 @@
 // Scalar functions in the arithmetic of a dtype: what the interpreter computes and what constants fold to.
-// int32 and uint8 wrap, float32 → int32 truncates and saturates (as WebAssembly does), booleans are 0 and 1.
-import type { DType } from '../base/dtype.js'
+// float16 and bfloat16 are rounded to by their casts alone. int32 and uint8 wrap, float32 → int32 truncates and saturates (as WebAssembly does), booleans are 0 and 1.
+import { type DType, isFloat } from '../base/dtype.js'
 import { type ScalarFn, scalarRules } from './scalar.js'
 
 export const LOWEST_INT = -(2 ** 31)
@@ -13,7 +13,7 @@ export function scalarValue(
   to: DType,
 ): (a: number, b: number, c: number) => number {
   const { value } = scalarRules[fn]
-  if (from === 'float32' && to === 'int32')
+  if (isFloat(from) && to === 'int32')
     return (a) => Math.max(LOWEST_INT, Math.min(HIGHEST_INT, Math.trunc(a))) | 0
   if (to === 'int32') {
     if (fn === 'mul') return (a, b) => Math.imul(a, b)

@@ -1,5 +1,6 @@
 // Structural verification of a graph: shapes, dtypes, attributes, contractions, no cycles. It infers every
 // node's shape again and independently of the constructors where that is cheap. For tests and passes.
+import { isFloat } from '../base/dtype.js'
 import { invariant } from '../base/errors.js'
 import { type Shape, sameShape, showShape, sizeOf } from '../base/shape.js'
 import { type Contract, type Index, showIndex } from './contract.js'
@@ -72,7 +73,7 @@ const rules: { readonly [K in Kind]: (node: NodeOf<K>, ok: Assert) => void } = {
   input: (node, ok) => ok(node.args.length === 0, 'an input has no arguments'),
   const: (node, ok) => {
     ok(node.args.length === 0, 'a constant has no arguments')
-    if (node.dtype !== 'float32') ok(Number.isInteger(node.value), 'an integer constant')
+    if (!isFloat(node.dtype)) ok(Number.isInteger(node.value), 'an integer constant')
   },
   iota: (node, ok) => {
     ok(node.args.length === 0 && node.dtype === 'int32', 'an iota is int32')

@@ -1,7 +1,7 @@
 // The reference: a graph evaluated in float64, node by node, every result materialised. It is the meaning of
 // every kind, against which compiled programs are tested; plain loops, but fast enough to train LeNet.
 // int32 wraps, float → int32 truncates and saturates (as WebAssembly does), booleans are 0 and 1.
-import type { TypedArray } from '../base/dtype.js'
+import { isFloat, numbersOf, type TypedArray } from '../base/dtype.js'
 import { sizeOf, stridesOf } from '../base/shape.js'
 import { LOWEST_INT, scalarValue, settled } from './arithmetic.js'
 import { type Block, contractInto, copyBlock } from './loops.js'
@@ -108,7 +108,10 @@ class Run {
 }
 
 const rules: { readonly [K in Kind]: Rule<K> } = {
-  input: (node, _args, run) => Float64Array.from(run.bind(node)),
+  input: (node, _args, run) => {
+    const bound = run.bind(node)
+    return Float64Array.from(bound instanceof Float64Array ? bound : numbersOf(node.dtype, bound))
+  },
   const: (node) => new Float64Array(sizeOf(node.shape)).fill(node.value),
   iota: (node) => {
     const out = new Float64Array(sizeOf(node.shape))
@@ -202,7 +205,7 @@ function evaluateReduce(node: ReduceNode, [x]: Values): Float64Array {
       )
   const count = sizeOf(axes.map((axis) => source.shape[axis]))
   const wraps = source.dtype === 'int32'
-  const lowest = wraps ? LOWEST_INT : source.dtype === 'float32' ? -Infinity : 0
+  const lowest = wraps ? LOWEST_INT : isFloat(source.dtype) ? -Infinity : 0
   for (let o = 0; o < out.length; o++) {
     const begin = o * count
     const end = begin + count

@@ -1,7 +1,7 @@
 // The rules of `simplify`: for one node over simplified arguments, a smaller node of the same value, or the
 // node itself. Exact: no rule changes how anything that remains is rounded. A zero may lose its sign, and
 // x·0 stays for floats (it is not 0 for Infinity and NaN).
-import { type DType, itemSize } from '../base/dtype.js'
+import { type DType, isFloat, itemSize } from '../base/dtype.js'
 import { type Shape, sameShape, sizeOf } from '../base/shape.js'
 import { scalarValue } from './arithmetic.js'
 import {
@@ -112,6 +112,8 @@ const cast =
   (to: DType) =>
   (x: Node): Node | undefined => {
     if (x.dtype === to) return x
+    // A half passes through float32 unchanged.
+    if (isMap(x, 'toFloat32') && x.args[0].dtype === to && isFloat(to)) return x.args[0]
     // A small integer passes through int32 and float32 unchanged.
     const narrow = (dtype: DType) => dtype === 'bool' || dtype === 'uint8'
     const between = isMap(x, 'toFloat32') || isMap(x, 'toInt32')
@@ -143,7 +145,7 @@ const mapRules: {
   mul: (a, b) => {
     if (isConst(b, 1)) return a
     if (isConst(b, -1)) return map('neg', a)
-    if (isConst(b, 0) && a.dtype !== 'float32') return b
+    if (isConst(b, 0) && !isFloat(a.dtype)) return b
   },
   div: (a, b) => {
     if (isConst(b, 1)) return a
@@ -172,6 +174,8 @@ const mapRules: {
     if (isMap(a, 'not')) return map('where', a.args[0], c, b)
   },
   toFloat32: cast('float32'),
+  toFloat16: cast('float16'),
+  toBfloat16: cast('bfloat16'),
   toInt32: cast('int32'),
   toUint8: cast('uint8'),
   toBool: cast('bool'),

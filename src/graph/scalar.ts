@@ -1,6 +1,7 @@
 // The scalar functions a `map` node applies, each with its arity, result type and meaning in float64.
 // Derivatives are in `autograd/scalar.ts`. Integer arithmetic wraps at 32 bits. Booleans are 0 and 1.
 import type { DType } from '../base/dtype.js'
+import { roundBfloat16, roundFloat16 } from '../base/half.js'
 
 export type ScalarFn =
   // arithmetic: operands and result of one dtype (float32 or int32)
@@ -47,6 +48,8 @@ export type ScalarFn =
   // where(bool, x, y), and casts named by their result
   | 'where'
   | 'toFloat32'
+  | 'toFloat16'
+  | 'toBfloat16'
   | 'toInt32'
   | 'toUint8'
   | 'toBool'
@@ -135,6 +138,8 @@ export const scalarRules: { readonly [F in ScalarFn]: ScalarRule } = {
   shr: binary((a, b) => a >>> b),
   where: { arity: 3, result: 'same', value: (a, b, c) => (a ? b : c) },
   toFloat32: unary((a) => a, 'float32'),
+  toFloat16: unary(roundFloat16, 'float16'),
+  toBfloat16: unary(roundBfloat16, 'bfloat16'),
   toInt32: unary(Math.trunc, 'int32'),
   toUint8: unary((a) => Math.trunc(a) & 255, 'uint8'),
   toBool: unary((a) => (a ? 1 : 0), 'bool'),

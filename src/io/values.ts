@@ -1,6 +1,6 @@
 // Element types as files store them, and their values in the types Burnish computes with:
 // every float becomes float32; every integer int32, range-checked; bool and U8 stay bytes.
-import { type DType, itemSize, type TypedArray } from '../base/dtype.js'
+import { type DType, isHalf, itemSize, storedNumber, type TypedArray } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { type Shape, sizeOf } from '../base/shape.js'
 
@@ -150,6 +150,8 @@ function outside(value: number | bigint, where: string): never {
 
 const stored: { readonly [D in DType]: FileDType } = {
   float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
   int32: 'I32',
   uint8: 'U8',
   bool: 'BOOL',
@@ -157,7 +159,11 @@ const stored: { readonly [D in DType]: FileDType } = {
 
 /** Values as a file stores them; an int32 tensor may be written as I64, the type PyTorch's counters have. */
 export function encode(tensor: HostTensor, dtype: FileDType = stored[tensor.dtype]): StoredTensor {
-  const { data, shape } = tensor
+  const { shape } = tensor
+  const data =
+    isHalf(tensor.dtype) && !(tensor.data instanceof Uint16Array)
+      ? Uint16Array.from(tensor.data, (x) => storedNumber(tensor.dtype, x))
+      : tensor.data
   if (dtype === stored[tensor.dtype]) {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length * itemSize[tensor.dtype])
     return { dtype, shape, bytes: bytes.slice() }

@@ -1,7 +1,7 @@
 // Prints a Program as readable JavaScript over typed arrays, for debugging and to check the other printers.
 // Vectors are unrolled: the lane j of local 3 is `v3_j`. Every float operation is rounded to float32, so
 // results have the bits of WebAssembly without relaxed multiply-add. Slow, and on one thread.
-import { typedView } from '../base/dtype.js'
+import { itemSize, typedView } from '../base/dtype.js'
 import { invariant } from '../base/errors.js'
 import type {
   Affine,
@@ -274,8 +274,7 @@ export function runJs(
           slot.space === 'argument' ? args[slot.index] : slot.space === 'arena' ? arena : scratch
         const offset = bytes.byteOffset + (slot.space === 'argument' ? 0 : slot.offset)
         const rest = bytes.byteOffset + bytes.byteLength - offset
-        const size = dtype === 'float32' || dtype === 'int32' ? 4 : 1
-        return typedView(dtype, bytes.buffer, offset, Math.floor(rest / size))
+        return typedView(dtype, bytes.buffer, offset, Math.floor(rest / itemSize[dtype]))
       })
       compiled[step.kernel](0, kernel.parallel.extent, views, report)
     }

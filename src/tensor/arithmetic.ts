@@ -1,7 +1,8 @@
 // Element-wise operations over nodes: promotion, broadcasting, casts, and the functions made of others.
 //
-// After PyTorch, but for one thing: arithmetic of uint8 and bool is done in int32.
-import { type DType, promote } from '../base/dtype.js'
+// After PyTorch, but for one thing: arithmetic of uint8 and bool is done in int32. That of float16 and bfloat16 is
+// done in float32; `derive` stores the result as a half again.
+import { type DType, isFloat, promote } from '../base/dtype.js'
 import { broadcastShapes, type Shape } from '../base/shape.js'
 import { broadcastTo, constant, input, map, type Node } from '../graph/node.js'
 import type { ScalarFn } from '../graph/scalar.js'
@@ -9,6 +10,8 @@ import { Scalar } from './value.js'
 
 const CASTS = {
   float32: 'toFloat32',
+  float16: 'toFloat16',
+  bfloat16: 'toBfloat16',
   int32: 'toInt32',
   uint8: 'toUint8',
   bool: 'toBool',
@@ -20,7 +23,7 @@ export function cast(x: Node, dtype: DType): Node {
 
 /** The dtype arithmetic is done in: float32 or int32. */
 export function arithmeticType(dtype: DType): DType {
-  return dtype === 'float32' ? 'float32' : 'int32'
+  return isFloat(dtype) ? 'float32' : 'int32'
 }
 
 /** A number beside a tensor: 0, 1 and −1 belong to the program, all others are arguments (rule 11). */
@@ -31,7 +34,7 @@ export function number(value: number, dtype: DType): Node {
 
 /** The dtype a number has beside a tensor of `dtype`: a fraction makes integers float32. */
 function numberType(value: number, dtype: DType): DType {
-  return dtype === 'float32' || Number.isInteger(value) ? arithmeticType(dtype) : 'float32'
+  return isFloat(dtype) || Number.isInteger(value) ? arithmeticType(dtype) : 'float32'
 }
 
 export type NodeOrNumber = Node | number
@@ -63,7 +66,7 @@ export function divide(a: NodeOrNumber, b: NodeOrNumber): Node {
   return binary('div', a, b, 'div', 'float32')
 }
 
-export function logical(fn: 'and' | 'or', a: Node, b: Node, where: string): Node {
+export function logical(fn: 'and' | 'or' | 'ne', a: Node, b: Node, where: string): Node {
   return binary(fn, a, b, where, 'bool')
 }
 
@@ -95,13 +98,14 @@ export function numericFn(fn: ScalarFn, x: Node): Node {
 
 /** Rounding: nothing to do for integers. */
 export function roundingFn(fn: 'floor' | 'ceil' | 'round', x: Node): Node {
-  return x.dtype === 'float32' ? map(fn, x) : x
+  return isFloat(x.dtype) ? map(fn, cast(x, 'float32')) : x
 }
 
 /** x², x and 1/x exactly; √x for 0.5; other exponents by the general function. */
 export function power(x: Node, exponent: NodeOrNumber): Node {
   if (exponent === 1) return cast(x, arithmeticType(x.dtype))
   if (exponent === 2) return binary('mul', x, x, 'pow')
+  if (exponent === 3) return binary('mul', binary('mul', x, x, 'pow'), x, 'pow')
   if (exponent === 0.5) return floatFn('sqrt', x)
   if (exponent === -1) return divide(1, x)
   return binary('pow', x, exponent, 'pow')

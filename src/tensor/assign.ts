@@ -1,5 +1,5 @@
 // Setting parameters, and the data of new ones.
-import { allocate, type TypedArray } from '../base/dtype.js'
+import { allocate, storedNumber, type TypedArray } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import { detach } from '../graph/node.js'
@@ -42,7 +42,8 @@ export function assign(cell: Cell, next: Tensor): void {
 function hostOf(t: Tensor): TypedArray | undefined {
   if (t.value?.host !== undefined) return t.value.host.slice()
   const node = t.definition
-  if (node?.kind === 'const') return allocate(t.dtype, sizeOf(t.shape)).fill(node.value)
+  if (node?.kind === 'const')
+    return allocate(t.dtype, sizeOf(t.shape)).fill(storedNumber(t.dtype, node.value))
   return undefined
 }
 

@@ -1,19 +1,20 @@
 // backward(), grad() and noGrad(): where tensors meet autograd. Rules 5–7 of SEMANTICS.md.
 import { gradients } from '../autograd/grad.js'
+import { isFloat } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
 import { constant, map, type Node, topological } from '../graph/node.js'
 import { context } from './context.js'
+import { exactly } from './derive.js'
 import { submitGradients } from './submit.js'
-import { fromNode, type Tensor } from './tensor.js'
+import type { Tensor } from './tensor.js'
 import { type Cell, cellOf } from './value.js'
 
 const UNREACHED =
   'backward: the loss reaches no trainable parameter; is every one frozen or detached, or the loss computed in noGrad?'
 
 function requireScalar(loss: Tensor, where: string): void {
-  if (loss.dtype !== 'float32')
-    fail(`${where}: the loss is ${loss.dtype}; only float32 has gradients`)
+  if (!isFloat(loss.dtype)) fail(`${where}: the loss is ${loss.dtype}; only floats have gradients`)
   if (loss.shape.some((n) => n !== 1))
     fail(
       `${where}: the loss has shape ${showShape(loss.shape)}, not one value; reduce it with sum() or mean()`,
@@ -63,7 +64,7 @@ function accumulate(cell: Cell, gradient: Node): void {
   const { trace } = context
   const before = trace === undefined ? cell.gradient : trace.gradient(cell)
   const total = before === undefined ? gradient : map('add', before.node, gradient)
-  const result = fromNode(total)
+  const result = exactly(total)
   if (trace !== undefined) trace.setGradient(cell, result)
   else {
     cell.gradient = result
@@ -78,7 +79,7 @@ function accumulate(cell: Cell, gradient: Node): void {
 export function grad(loss: Tensor, tensors: readonly Tensor[]): Tensor[] {
   requireScalar(loss, 'grad')
   tensors.forEach((t, i) => {
-    if (t.dtype !== 'float32') fail(`grad: tensor ${i} is ${t.dtype}; only float32 has gradients`)
+    if (!isFloat(t.dtype)) fail(`grad: tensor ${i} is ${t.dtype}; only floats have gradients`)
   })
   const nodes = tensors.map((t) => t.node)
   return gradients(loss.node, nodes, seedOf(loss)).map((gradient, i) =>
@@ -86,7 +87,7 @@ export function grad(loss: Tensor, tensors: readonly Tensor[]): Tensor[] {
       ? fail(
           `grad: the loss does not depend on tensor ${i} ${showShape(nodes[i].shape)}; a value that was read has dropped how it was computed, unless trainable parameters are behind it: call grad before reading`,
         )
-      : fromNode(gradient, loss),
+      : exactly(gradient, loss),
   )
 }
 

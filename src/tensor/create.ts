@@ -1,9 +1,10 @@
 // Creation: from host data, constants, sequences and random numbers.
-import { allocate, type DType, type TypedArray } from '../base/dtype.js'
+import { allocate, type DType, isHalf, storedNumber, type TypedArray } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { type Shape, sameShape, showShape, sizeOf } from '../base/shape.js'
-import { broadcastTo, constant, input, iota } from '../graph/node.js'
-import { binary, cast, number } from './arithmetic.js'
+import { broadcastTo, constant, input, iota, map, type Node } from '../graph/node.js'
+import { arithmeticType, binary, cast, number } from './arithmetic.js'
+import { countHost } from './pressure.js'
 import { fromNode, Tensor } from './tensor.js'
 import { Scalar, Value } from './value.js'
 
@@ -57,14 +58,14 @@ function fill(target: TypedArray, dtype: DType, data: HostData, offset: number):
     const value = Number(list[i])
     if (dtype === 'bool') target[offset + i] = value ? 1 : 0
     else {
-      if (dtype !== 'float32') {
+      if (dtype === 'int32' || dtype === 'uint8') {
         const [least, most] = LIMITS[dtype]
         if (!(value >= least && value <= most))
           fail(
             `tensor: ${list[i]} at ${offset + i} is out of range for ${dtype} (${least} to ${most})`,
           )
       }
-      target[offset + i] = value
+      target[offset + i] = storedNumber(dtype, value)
     }
   }
   return offset + list.length
@@ -96,6 +97,7 @@ export function tensor(data: HostData, options: TensorOptions = {}): Tensor {
 
 /** A tensor over a typed array that nobody writes to any more; nothing is copied. */
 export function adopt(host: TypedArray, shape: Shape, dtype: DType): Tensor {
+  countHost(host.byteLength)
   return new Tensor(shape, dtype, undefined, new Value(shape, dtype, host))
 }
 
@@ -103,39 +105,107 @@ interface Typed {
   readonly dtype?: DType
 }
 
-export function full(shape: Shape, value: number, { dtype = 'float32' }: Typed = {}): Tensor {
-  const stored = dtype === 'uint8' || dtype === 'bool'
-  const node = stored ? constant(value, dtype) : number(value, dtype)
-  return fromNode(broadcastTo(node, checked(shape, 'full')))
-}
-
-export function zeros(shape: Shape, { dtype = 'float32' }: Typed = {}): Tensor {
-  return fromNode(constant(0, dtype, checked(shape, 'zeros')))
-}
-
-export function ones(shape: Shape, { dtype = 'float32' }: Typed = {}): Tensor {
-  return fromNode(constant(1, dtype, checked(shape, 'ones')))
-}
-
-function checked(shape: Shape, where: string): Shape {
+export function checkedShape(shape: Shape, where: string): Shape {
   if (!shape.every((n) => Number.isInteger(n) && n >= 0))
     fail(`${where}(${showShape(shape)}): sizes are whole numbers from 0`)
   return shape
 }
 
+export function full(shape: Shape, value: number, { dtype = 'float32' }: Typed = {}): Tensor {
+  const wide = checkedShape(shape, 'full')
+  if (dtype === 'float32' || dtype === 'int32')
+    return fromNode(broadcastTo(number(value, dtype), wide))
+  if (isHalf(dtype)) return fromNode(broadcastTo(cast(number(value, 'float32'), dtype), wide))
+  return fromNode(constant(dtype === 'bool' ? Number(value !== 0) : value, dtype, wide))
+}
+
+export function zeros(shape: Shape, { dtype = 'float32' }: Typed = {}): Tensor {
+  return fromNode(constant(0, dtype, checkedShape(shape, 'zeros')))
+}
+
+export function ones(shape: Shape, { dtype = 'float32' }: Typed = {}): Tensor {
+  return fromNode(constant(1, dtype, checkedShape(shape, 'ones')))
+}
+
+/** Of another tensor's shape and, unless given, dtype. */
+export function zerosLike(input: Tensor, { dtype = input.dtype }: Typed = {}): Tensor {
+  return zeros(input.shape, { dtype })
+}
+export function onesLike(input: Tensor, { dtype = input.dtype }: Typed = {}): Tensor {
+  return ones(input.shape, { dtype })
+}
+export function fullLike(
+  input: Tensor,
+  value: number,
+  { dtype = input.dtype }: Typed = {},
+): Tensor {
+  return full(input.shape, value, { dtype })
+}
+
 /** start, start + step, … before end: int32 when all three are whole numbers. `arange(n)` begins at 0. */
-export function arange(start: number, end?: number, step = 1): Tensor {
+export function arange(start: number, end?: number, step = 1, options: Typed = {}): Tensor {
   const [from, to] = end === undefined ? [0, start] : [start, end]
   if (step === 0) fail('arange: the step must not be 0')
   const count = Math.max(Math.ceil((to - from) / step), 0)
-  const dtype = [from, to, step].every(Number.isInteger) ? 'int32' : 'float32'
-  const at = cast(iota([count], 0), dtype)
-  return fromNode(binary('add', binary('mul', at, step, 'arange', dtype), from, 'arange', dtype))
+  const whole = [from, to, step].every(Number.isInteger)
+  const { dtype = whole ? 'int32' : 'float32' } = options
+  const within = arithmeticType(dtype)
+  const at = cast(iota([count], 0), within)
+  const values = binary('add', binary('mul', at, step, 'arange', within), from, 'arange', within)
+  return fromNode(cast(values, dtype))
 }
 
-/** The identity matrix. */
-export function eye(n: number): Tensor {
-  return fromNode(cast(binary('eq', iota([n, n], 0), iota([n, n], 1), 'eye'), 'float32'))
+/** float32: `steps` numbers from start to end, both included. */
+export function linspace(start: number, end: number, steps: number): Tensor {
+  return fromNode(evenly(start, end, steps, 'linspace'))
+}
+
+/** float32: base to the powers of `linspace(start, end, steps)`. */
+export function logspace(
+  start: number,
+  end: number,
+  steps: number,
+  { base = 10 }: { readonly base?: number } = {},
+): Tensor {
+  if (!(base > 0)) fail(`logspace: the base ${base} is above 0`)
+  const exponents = evenly(start, end, steps, 'logspace')
+  return fromNode(map('exp', binary('mul', exponents, Math.log(base), 'logspace')))
+}
+
+/** From both ends to the middle, so that both are met exactly. */
+function evenly(start: number, end: number, steps: number, where: string): Node {
+  if (!Number.isInteger(steps) || steps < 0) fail(`${where}: ${steps} steps; a whole number from 0`)
+  const step = steps > 1 ? (end - start) / (steps - 1) : 0
+  const at = cast(iota([steps], 0), 'float32')
+  const up = binary('add', binary('mul', at, step, where), start, where)
+  const left = binary('sub', steps - 1, at, where)
+  const down = binary('sub', end, binary('mul', left, step, where), where)
+  if (steps < 2) return up
+  return map('where', binary('lt', at, steps / 2, where), up, down)
+}
+
+/** The identity matrix, or [n, m] with ones on its diagonal. */
+export function eye(n: number, m = n): Tensor {
+  const shape = checkedShape([n, m], 'eye')
+  return fromNode(cast(binary('eq', iota(shape, 0), iota(shape, 1), 'eye'), 'float32'))
+}
+
+/** Each vector spread over the grid of all: with `ij` (the default) axis k varies in the k-th result. */
+export function meshgrid(
+  vectors: readonly Tensor[],
+  { indexing = 'ij' }: { readonly indexing?: 'ij' | 'xy' } = {},
+): Tensor[] {
+  for (const v of vectors)
+    if (v.shape.length > 1) fail(`meshgrid of ${showShape(v.shape)}: vectors are needed`)
+  if (indexing === 'xy' && vectors.length > 1) {
+    const [x, y, ...rest] = vectors
+    const [b, a, ...others] = meshgrid([y, x, ...rest])
+    return [a, b, ...others]
+  }
+  const shape = vectors.map((v) => v.shape[0] ?? 1)
+  return vectors.map((v, k) =>
+    v.reshape(...shape.map((n, i) => (i === k ? n : 1))).expand(...shape),
+  )
 }
 
 /**

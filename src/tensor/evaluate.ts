@@ -1,6 +1,6 @@
 // Reads: what evaluates tensors without a step. Rules 1, 3, 5 and 16 of SEMANTICS.md; the submission itself is
 // in submission.ts.
-import { allocate, type TypedArray, typedView } from '../base/dtype.js'
+import { allocate, isHalf, numbersOf, type TypedArray, typedView } from '../base/dtype.js'
 import { BurnishError, fail } from '../base/errors.js'
 import { showShape, sizeOf } from '../base/shape.js'
 import type { Node } from '../graph/node.js'
@@ -37,6 +37,11 @@ export function readData(t: Tensor, what: string): Promise<TypedArray> {
     )
   if (what === 'item()' && sizeOf(t.shape) !== 1)
     fail(`item() of a tensor ${showShape(t.shape)}: it has ${sizeOf(t.shape)} values; use data()`)
+  const stored = readStored(t)
+  return isHalf(t.dtype) ? stored.then((data) => numbersOf(t.dtype, data)) : stored
+}
+
+function readStored(t: Tensor): Promise<TypedArray> {
   // Not by its node: a state's is the pending value.
   if (t.ownCell !== undefined) return readCell(t.ownCell)
   if (t.value !== undefined) return readValue(t.value)

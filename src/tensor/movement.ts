@@ -1,4 +1,5 @@
 // Movement of elements over nodes: reshape, permute, slice … checked for the user, then views.
+import { isFloat } from '../base/dtype.js'
 import { BurnishError, fail } from '../base/errors.js'
 import { axisOf, broadcastShapes, type Shape, sameShape, showShape, sizeOf } from '../base/shape.js'
 import type { Node } from '../graph/node.js'
@@ -220,8 +221,8 @@ export function stack(parts: readonly Node[], dim: number): Node {
   )
 }
 
-function indexNode(index: Node, where: string): Node {
-  if (index.dtype === 'float32' || index.dtype === 'bool')
+export function indexNode(index: Node, where: string): Node {
+  if (isFloat(index.dtype) || index.dtype === 'bool')
     fail(`${where}: the index is ${index.dtype}; indices are int32: use int() or an Int32Array`)
   return index.dtype === 'int32' ? index : graph.map('toInt32', index)
 }

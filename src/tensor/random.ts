@@ -9,6 +9,7 @@ import { type Shape, showShape, sizeOf } from '../base/shape.js'
 import { broadcastTo, constant, input, iota, map, type Node, reshape } from '../graph/node.js'
 import { binary } from './arithmetic.js'
 import { context } from './context.js'
+import { checkedShape } from './create.js'
 import { fromNode, type Tensor } from './tensor.js'
 import { RandomKey } from './value.js'
 
@@ -68,20 +69,14 @@ function uniform(shape: Shape): Node {
   return reshape(map('mul', top, wide(constant(2 ** -24))), shape)
 }
 
-function checked(shape: Shape, where: string): Shape {
-  if (!shape.every((n) => Number.isInteger(n) && n >= 0))
-    fail(`${where}(${showShape(shape)}): sizes are whole numbers from 0`)
-  return shape
-}
-
 /** Evenly distributed in [0, 1). */
 export function rand(shape: Shape): Tensor {
-  return fromNode(uniform(checked(shape, 'rand')))
+  return fromNode(uniform(checkedShape(shape, 'rand')))
 }
 
 /** Normally distributed with mean 0 and variance 1 (Box and Muller). */
 export function randn(shape: Shape): Tensor {
-  const wide = checked(shape, 'randn')
+  const wide = checkedShape(shape, 'randn')
   const radius = map(
     'sqrt',
     binary('mul', map('log', binary('sub', 1, uniform(wide), 'randn')), constant(-2), 'randn'),
@@ -90,10 +85,60 @@ export function randn(shape: Shape): Tensor {
   return fromNode(map('mul', radius, map('cos', angle)))
 }
 
+/** float32 of another tensor's shape. */
+export function randLike(input: Tensor): Tensor {
+  return rand(input.shape)
+}
+export function randnLike(input: Tensor): Tensor {
+  return randn(input.shape)
+}
+
 /** int32, evenly distributed in low … high − 1. */
 export function randint(low: number, high: number, shape: Shape): Tensor {
   if (!Number.isInteger(low) || !Number.isInteger(high) || high <= low || high - low > 2 ** 24)
     fail(`randint(${low}, ${high}): whole numbers with low < high, at most 2^24 apart`)
-  const scaled = binary('mul', uniform(checked(shape, 'randint')), high - low, 'randint')
+  const scaled = binary('mul', uniform(checkedShape(shape, 'randint')), high - low, 'randint')
   return fromNode(binary('add', map('toInt32', map('floor', scaled)), low, 'randint', 'int32'))
+}
+
+/** int32: 0 … n − 1 in random order, by sorting random numbers. */
+export function randperm(n: number): Tensor {
+  return rand(checkedShape([n], 'randperm')).argsort()
+}
+
+/** 1 with the probability that each element names, else 0; float32. */
+export function bernoulli(probabilities: Tensor): Tensor {
+  return rand(probabilities.shape).lt(probabilities.detach()).float()
+}
+
+/**
+ * int32 [.., count]: positions drawn with probabilities in proportion to the weights [.., n]; without replacement
+ * unless said (then by the Gumbel trick: the largest of log weight + noise). After `torch.multinomial`.
+ */
+export function multinomial(
+  weights: Tensor,
+  count: number,
+  { replacement = false }: { readonly replacement?: boolean } = {},
+): Tensor {
+  const { shape } = weights
+  const n = shape.at(-1)
+  const rank = shape.length
+  if (n === undefined || rank > 2 || n === 0)
+    fail(`multinomial of ${showShape(shape)}: weights are [n] or [rows, n]`)
+  if (!Number.isInteger(count) || count < 1 || (!replacement && count > n))
+    fail(
+      `multinomial: ${count} draws of ${n}${replacement ? '' : ' without replacement'}; a whole number from 1${replacement ? '' : ` to ${n}`}`,
+    )
+  const w = weights.float().detach()
+  if (!replacement) {
+    const noise = rand(shape).maximum(1e-12).log().neg().log().neg()
+    return w.log().add(noise).topk(count, -1).indices
+  }
+  const total = w.sum(-1, { keepdim: true })
+  const ends = w.cumsum(-1).div(total).unsqueeze(-2)
+  const draws = rand([...shape.slice(0, -1), count]).unsqueeze(-1)
+  return ends
+    .le(draws)
+    .sum(-1)
+    .clamp(0, n - 1)
 }

@@ -1,4 +1,5 @@
 // Reductions over nodes, with PyTorch's dimensions and `keepdim`.
+import { isFloat } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { axisOf, type Shape, showShape, sizeOf } from '../base/shape.js'
 import * as graph from '../graph/node.js'
@@ -40,16 +41,16 @@ export function prod(x: Node, dims: Dims, keepdim: boolean): Node {
 }
 
 export function mean(x: Node, dims: Dims, keepdim: boolean): Node {
-  if (x.dtype !== 'float32')
+  if (!isFloat(x.dtype))
     fail(`mean of ${x.dtype}: a mean of integers is not an integer; use float() first`)
   const axes = axesOf(dims, x.shape.length, 'mean')
-  const total = keep(reduce('sum', axes, x), x.shape, axes, keepdim)
+  const total = keep(reduce('sum', axes, cast(x, 'float32')), x.shape, axes, keepdim)
   return binary('div', total, constant(countOf(x, axes)), 'mean')
 }
 
 /** Divided by count − correction, as PyTorch's var. */
 export function variance(x: Node, dims: Dims, keepdim: boolean, correction: number): Node {
-  if (x.dtype !== 'float32') fail(`var of ${x.dtype}: use float() first`)
+  if (!isFloat(x.dtype)) fail(`var of ${x.dtype}: use float() first`)
   const axes = axesOf(dims, x.shape.length, 'var')
   const centred = binary('sub', x, mean(x, axes, true), 'var')
   const total = keep(

@@ -1,7 +1,7 @@
 // What console.log(tensor) prints: shape, dtype, device, and the values if evaluated, else `lazy`.
-import { itemSize, type TypedArray, typedView } from '../base/dtype.js'
+import { itemSize, numbersOf, type TypedArray, typedView } from '../base/dtype.js'
 import { type Shape, showShape } from '../base/shape.js'
-import type { Tensor } from './tensor.js'
+import type { Handle } from './handle.js'
 import type { Cell, Value } from './value.js'
 
 const EDGE = 3 // values shown at each end of a long dimension, as PyTorch does
@@ -27,13 +27,14 @@ function values(data: TypedArray, shape: Shape, bool: boolean, offset = 0): stri
 
 /** The data where it can be seen without waiting. */
 function visible({ host, held, ready, dtype }: Value): TypedArray | undefined {
-  if (host !== undefined) return host
+  if (host !== undefined) return numbersOf(dtype, host)
   if (held === undefined || ready !== undefined) return undefined
   const { buffer, byteOffset, byteLength } = held.device.peek(held.storage)
-  return typedView(dtype, buffer, byteOffset, Math.floor(byteLength / itemSize[dtype]))
+  const data = typedView(dtype, buffer, byteOffset, Math.floor(byteLength / itemSize[dtype]))
+  return numbersOf(dtype, data)
 }
 
-export function show(t: Tensor): string {
+export function show(t: Handle): string {
   const { value } = t
   const device = value?.held === undefined ? '' : `, ${value.held.device.name}`
   const head = `Tensor ${showShape(t.shape)} ${t.dtype}${device}`
@@ -47,6 +48,8 @@ export function show(t: Tensor): string {
 /** A parameter's data may be in the hands of a queued step: only what the host still has is shown. */
 export function showCell({ shape, dtype, name, value }: Cell): string {
   const where =
-    value.host === undefined ? ', on the device' : ` ${values(value.host, shape, false)}`
+    value.host === undefined
+      ? ', on the device'
+      : ` ${values(numbersOf(dtype, value.host), shape, false)}`
   return `Parameter ${name === '' ? '' : `${name} `}${showShape(shape)} ${dtype}${where}`
 }

@@ -1,8 +1,9 @@
 // What makes a submission besides reads: steps, and a second backward. Rules 3–9 of SEMANTICS.md.
-import { allocate } from '../base/dtype.js'
+import { allocate, type DType, isFloat, isHalf } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { sameShape, showShape, sizeOf } from '../base/shape.js'
 import { type InputNode, map, type Node, topological } from '../graph/node.js'
+import { cast } from './arithmetic.js'
 import { context } from './context.js'
 import { flushReads, outputsOf, settle, statesSubmitted, stateUpdates } from './evaluate.js'
 import { explainNonFinite, guardNode } from './guard.js'
@@ -29,25 +30,33 @@ export function step(
   options: StepOptions = {},
 ): Promise<void> {
   for (const [parameter, value] of updates) checkUpdate(parameter, value)
+  const pairs = updates.map(
+    ([parameter, value]) => [parameter.cell, stored(parameter, value)] as const,
+  )
   const { trace } = context
   const guard = options.guard === undefined ? undefined : guardNode(options.guard.node)
   if (trace !== undefined) {
-    const nodes = updates.map(([parameter, value]) => [parameter.cell, value.node] as const)
-    for (const [cell, node] of nodes) trace.write(cell, node)
+    for (const [cell, node] of pairs) trace.write(cell, node)
     trace.stepped(guard, options.guard?.node)
     return Promise.resolve()
   }
   flushReads()
-  const pairs = updates.map(([parameter, value]) => [parameter.cell, value.node] as const)
   return submitStep({ pairs, by: 'step()', guard, guarded: options.guard?.node })
 }
 
+/** A new value in the parameter's dtype: what was computed in float32 may be stored as a half. */
+function stored(parameter: Parameter, value: Tensor): Node {
+  return isHalf(parameter.dtype) ? cast(value.node, parameter.dtype) : value.node
+}
+
 function checkUpdate(parameter: Parameter, value: Tensor): void {
-  if (!sameShape(parameter.shape, value.shape) || parameter.dtype !== value.dtype)
+  if (!sameShape(parameter.shape, value.shape) || !fits(parameter.dtype, value.dtype))
     fail(
       `step: the new value of ${parameter.name || 'a parameter'} is ${value.dtype} ${showShape(value.shape)}, the parameter ${parameter.dtype} ${showShape(parameter.shape)}`,
     )
 }
+
+const fits = (dtype: DType, given: DType) => given === dtype || (isHalf(dtype) && isFloat(given))
 
 interface StepRequest {
   readonly pairs: readonly (readonly [Cell, Node])[]
@@ -134,10 +143,10 @@ export function submitGradients(): void {
 }
 
 function zerosOf(cell: Cell): Value {
-  return new Value(cell.shape, cell.dtype, allocate(cell.dtype, sizeOf(cell.shape)))
+  return new Value(cell.shape, 'float32', allocate('float32', sizeOf(cell.shape)))
 }
 
-/** Where the gradients of several submissions are summed; zeros at first. */
+/** Where the gradients, float32 for halves too, of several submissions are summed; zeros at first. */
 export function newAccumulator(cell: Cell): Cell {
   const accumulator = new Cell(zerosOf(cell), 'state', false)
   accumulator.name = cell.name === '' ? 'grad' : `${cell.name}.grad`

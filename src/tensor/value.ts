@@ -1,6 +1,6 @@
 // What an InputNode of a tensor's graph can stand for: data at rest, a parameter's version, a number, a
 // random key. The program's argument is filled from it when a graph is submitted.
-import type { DType, TypedArray } from '../base/dtype.js'
+import { type DType, isFloat, type TypedArray } from '../base/dtype.js'
 import type { Shape } from '../base/shape.js'
 import type { Device, Storage } from '../compiler/program.js'
 import { type InputNode, input, type Node, topological } from '../graph/node.js'
@@ -196,7 +196,7 @@ export class Cell {
 export function reachesTrainable(root: Node): boolean {
   for (const node of topological([root])) {
     let reaches = false
-    if (node.dtype === 'float32' && node.kind !== 'detach') {
+    if (isFloat(node.dtype) && node.kind !== 'detach') {
       reaches = cellOf(node)?.trainable ?? false
       for (let i = 0; i < node.args.length && !reaches; i++) reaches = node.args[i].slot === 1
     }

@@ -26,7 +26,7 @@ function printAddress(
 function dynamicBytes(p: Printing, dynamic: Expr | undefined, size: number): number | undefined {
   if (dynamic === undefined) return undefined
   print(p, dynamic)
-  if (size === 4) p.builder.i32(2).op(op.i32Shl)
+  if (size > 1) p.builder.i32(Math.log2(size)).op(op.i32Shl)
   const local = p.builder.local(I32)
   p.builder.set(local)
   return local
@@ -43,8 +43,8 @@ export function printLoad(p: Printing, expr: Extract<Expr, { op: 'load' }>): voi
     .map((offset) => printAddress(p, expr, offset, dynamic))
     .toReversed()
   if (expr.lanes === 1) {
-    const opcode = size === 1 ? op.i32Load8U : dtype === 'float32' ? op.f32Load : op.i32Load
-    builder.op(opcode).memory(size === 1 ? 0 : 2, immediates[0])
+    const opcode = dtype === 'float32' ? op.f32Load : loadOf(size)
+    builder.op(opcode).memory(Math.log2(size), immediates[0])
     return
   }
   if (size === 4) {
@@ -57,7 +57,10 @@ export function printLoad(p: Printing, expr: Extract<Expr, { op: 'load' }>): voi
     }
     return
   }
-  if (expr.stride === 0) builder.op(op.i32Load8U).memory(0, immediates[0]).simd(simd.i32Splat)
+  if (expr.stride === 0)
+    builder.op(loadOf(size)).memory(Math.log2(size), immediates[0]).simd(simd.i32Splat)
+  else if (expr.stride === 1 && size === 2)
+    builder.simd(simd.load64Zero).memory(1, immediates[0]).simd(simd.i32ExtendLowU)
   else if (expr.stride === 1) {
     builder.simd(simd.load32Zero).memory(0, immediates[0])
     builder.simd(simd.i16ExtendLowU).simd(simd.i32ExtendLowU)
@@ -66,18 +69,31 @@ export function printLoad(p: Printing, expr: Extract<Expr, { op: 'load' }>): voi
     builder.words([0, 0, 0, 0])
     for (let lane = 0; lane < 4; lane++)
       builder
-        .simd(simd.load8Lane)
-        .memory(0, immediates[lane])
-        .op(4 * lane)
+        .simd(size === 2 ? simd.load16Lane : simd.load8Lane)
+        .memory(Math.log2(size), immediates[lane])
+        .op((4 / size) * lane)
   }
   if (dtype === 'bool') builder.words([0, 0, 0, 0]).simd(simd.i32Ne)
+}
+
+function loadOf(size: number): number {
+  return size === 1 ? op.i32Load8U : size === 2 ? op.i32Load16U : op.i32Load
+}
+
+function storeOf(size: number): number {
+  return size === 1 ? op.i32Store8 : size === 2 ? op.i32Store16 : op.i32Store
 }
 
 /** Bytes 0, 4, 8, 12 first: the low bytes of four lanes. */
 const LOW_BYTES = [0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12]
 
+/** The low halves of four lanes first. */
+const LOW_HALVES = [0, 1, 4, 5, 8, 9, 12, 13, 0, 1, 4, 5, 8, 9, 12, 13]
+
 const storedType: { readonly [D in DType]: Type } = {
   float32: 'f32',
+  float16: 'i32',
+  bfloat16: 'i32',
   int32: 'i32',
   uint8: 'i32',
   bool: 'bool',
@@ -104,8 +120,8 @@ export function printStore(
   if (value.lanes === 1) {
     const immediate = printAddress(p, access, offsets[0], dynamic)
     print(p, value)
-    const opcode = size === 1 ? op.i32Store8 : dtype === 'float32' ? op.f32Store : op.i32Store
-    builder.op(opcode).memory(size === 1 ? 0 : 2, immediate)
+    const opcode = dtype === 'float32' ? op.f32Store : storeOf(size)
+    builder.op(opcode).memory(Math.log2(size), immediate)
     return
   }
   invariant(store.stride !== 0, () => 'a vector store of stride 0')
@@ -120,8 +136,9 @@ export function printStore(
     else {
       const local = builder.local(V128)
       builder.tee(local).get(local).simd(simd.shuffle)
-      builder.op(...LOW_BYTES)
-      builder.simd(simd.store32Lane).memory(0, immediate).op(0)
+      builder.op(...(size === 2 ? LOW_HALVES : LOW_BYTES))
+      const narrowed = size === 2 ? simd.store64Lane : simd.store32Lane
+      builder.simd(narrowed).memory(Math.log2(size), immediate).op(0)
     }
     return
   }
@@ -134,8 +151,8 @@ export function printStore(
     if (size === 4) builder.simd(simd.store32Lane).memory(2, immediate).op(lane)
     else
       builder
-        .simd(simd.store8Lane)
-        .memory(0, immediate)
-        .op(4 * lane)
+        .simd(size === 2 ? simd.store16Lane : simd.store8Lane)
+        .memory(Math.log2(size), immediate)
+        .op((4 / size) * lane)
   }
 }
