@@ -8,6 +8,9 @@ export class BurnishError extends Error {
   located = false
 }
 
+/** A device has no room. Rooms may be found when finalizers have run: see `Device.relieve`. */
+export class OutOfMemoryError extends BurnishError {}
+
 export function fail(message: string): never {
   throw new BurnishError(message)
 }

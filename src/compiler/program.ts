@@ -114,7 +114,10 @@ export interface DeviceOf<Accepts extends 'graph' | 'program', Loaded> {
   readonly accepts: Accepts
   readonly machine: Machine
   readonly threads: number
-  alloc(bytes: number): Storage
+  /** Throws OutOfMemoryError, listing the largest owners, when there is no room. */
+  alloc(bytes: number, owner?: string): Storage
+  /** When memory is short: lets finalizers and queued runs give some back. */
+  relieve?(): Promise<void>
   free(storage: Storage): void
   /** Copies bytes in at once; the storage must not be in use by a queued run. */
   write(storage: Storage, bytes: Uint8Array): void

@@ -3,7 +3,7 @@
 // Everything the user could change afterwards (numbers, random counters, versions, host data) is taken
 // synchronously in `submit`; what needs the device happens in the job, at once when the device is there.
 import { itemSize, type TypedArray, typedView } from '../base/dtype.js'
-import { BurnishError, fail, invariant } from '../base/errors.js'
+import { BurnishError, fail, invariant, OutOfMemoryError } from '../base/errors.js'
 import { showShape, sizeOf } from '../base/shape.js'
 import type { Device, RunReport } from '../compiler/program.js'
 import { keyOf } from '../graph/key.js'
@@ -12,7 +12,17 @@ import { context } from './context.js'
 import { currentRunner } from './devices.js'
 import { keyWord } from './random.js'
 import type { Loaded, Runner } from './runner.js'
-import { Cell, Held, Placeholder, RandomKey, results, Scalar, Value, Version } from './value.js'
+import {
+  Cell,
+  cellOf,
+  Held,
+  Placeholder,
+  RandomKey,
+  results,
+  Scalar,
+  Value,
+  Version,
+} from './value.js'
 
 /** Results up to this size come back by value when the run is done; larger ones stay on the device. */
 const MOST_BYTES_BY_VALUE = 64 * 1024
@@ -43,8 +53,29 @@ export interface Request {
   readonly explain?: () => Promise<Error>
 }
 
-/** What an argument is filled from: data at rest, or a number. */
-type Binding = Value | number
+/**
+ * What an argument is filled from: a number, or data at rest as it was when submitted. The run may begin later, when
+ * the value has been disposed of.
+ */
+type Binding = number | Taken
+
+interface Taken {
+  readonly value: Value
+  readonly held: Held | undefined
+  readonly host: TypedArray | undefined
+}
+
+function take(value: Value): Taken {
+  if (value.disposed)
+    fail(`a tensor ${showShape(value.shape)} was disposed of before this use of it`)
+  value.observed = true
+  return { value, held: value.held, host: value.host }
+}
+
+// Note: shortage. A run begins, as long as there is room for what it reads and writes, in the turn it was submitted.
+// Else its job is held back, and all later ones behind it, while the device lets finalizers and queued runs give
+// memory back; so the order of submission stays (rule 2). Then it fails, with the largest owners named.
+const MOST_RELIEFS = 4
 
 /** The graph captured with its key: reusable, as compiled functions do. */
 export interface Captured {
@@ -85,7 +116,7 @@ export function staleInput(inputs: readonly InputNode[]): Version | undefined {
   return undefined
 }
 
-function bind({ source }: InputNode, request: Request): Binding {
+function bind({ source }: InputNode, request: Request): Value | number {
   if (source instanceof Version) return source.cell.value
   if (source instanceof Cell) return source.value
   if (source instanceof Value) return source
@@ -104,16 +135,25 @@ function bind({ source }: InputNode, request: Request): Binding {
 /** Queues a graph. The promise settles when the run is done. Parameters it updates have their next version at once. */
 export function submit(request: Request, captured: Captured = capture(request)): Promise<void> {
   const { inputs } = captured
-  const bindings = inputs.map((node) => bind(node, request))
-  for (const binding of bindings)
-    if (binding instanceof Value && binding.disposed)
-      fail(`a tensor ${showShape(binding.shape)} was disposed of before this use of it`)
-  for (const binding of bindings) if (binding instanceof Value) binding.observed = true
+  const bindings = inputs.map((node) => {
+    const bound = bind(node, request)
+    return typeof bound === 'number' ? bound : take(bound)
+  })
+  const taken = bindings.flatMap((b) => (typeof b === 'number' || !b.held ? [] : [b.held]))
+  for (const held of taken) held.retain()
+  const giveBack = () => {
+    for (const held of taken) held.drop()
+  }
   const done = new Promise<void>((resolve, reject) => {
     const runner = currentRunner()
     runner.submit({
-      start: (device) => run({ device, runner, request, captured, bindings }).then(resolve, reject),
-      fail: reject,
+      start: (device) => {
+        run({ device, runner, request, captured, bindings }).finally(giveBack).then(resolve, reject)
+      },
+      fail: (error) => {
+        giveBack()
+        reject(error)
+      },
     })
   })
   for (const { value } of request.outputs) {
@@ -151,32 +191,24 @@ interface Run {
   readonly bindings: readonly Binding[]
 }
 
-async function run({ device, runner, request, captured, bindings }: Run): Promise<void> {
-  const { graph, key, inputs } = captured
-  const loaded = runner.load(key, graph, inputs)
-  const used: Held[] = []
-  const use = (held: Held) => {
-    held.retain()
-    used.push(held)
-    return held.storage
-  }
+interface Begun {
+  readonly report: Promise<RunReport>
+  readonly used: readonly Held[]
+}
+
+async function run(wanted: Run): Promise<void> {
+  const { device, runner, request, captured, bindings } = wanted
+  const loaded = runner.load(captured.key, captured.graph, captured.inputs)
+  let used: readonly Held[] = []
   loaded.runs++
   try {
-    const storages = bindings.map((binding, i) => {
-      const held = heldOf(device, inputs[i], binding, loaded.arguments[i].role === 'update')
-      const storage = use(held.held)
-      if (held.temporary) held.held.release()
-      return storage
-    })
-    for (const { node, value } of request.outputs) {
-      const held = new Held(device, device.alloc(sizeOf(node.shape) * itemSize[node.dtype]))
-      value.expect(held)
-      storages.push(use(held))
-    }
-    const report = await loaded.executable.run(storages)
+    const begun = beginNow(wanted, loaded) ?? (await runner.hold(() => beginLater(wanted, loaded)))
+    used = begun.used
+    const report = await begun.report
     if (report.code !== 0) throw await describe(report, loaded, request)
     for (const binding of bindings)
-      if (binding instanceof Value && binding.error !== undefined) throw binding.error
+      if (typeof binding !== 'number' && binding.value.error !== undefined)
+        throw binding.value.error
     deliver(device, request.outputs)
     if (results.bytes > MOST_RESULT_BYTES) await macrotask()
   } catch (error) {
@@ -191,14 +223,68 @@ async function run({ device, runner, request, captured, bindings }: Run): Promis
   }
 }
 
-const isParameter = ({ source }: InputNode) => source instanceof Version || source instanceof Cell
+/** Undefined when memory is short. */
+function beginNow(wanted: Run, loaded: Loaded): Begun | undefined {
+  try {
+    return begin(wanted, loaded)
+  } catch (error) {
+    if (error instanceof OutOfMemoryError && wanted.device.relieve !== undefined) return undefined
+    throw error
+  }
+}
+
+/** See Note: shortage. */
+async function beginLater(wanted: Run, loaded: Loaded): Promise<Begun> {
+  try {
+    for (let reliefs = 0; reliefs < MOST_RELIEFS; reliefs++) {
+      await wanted.device.relieve?.()
+      const begun = beginNow(wanted, loaded)
+      if (begun !== undefined) return begun
+    }
+    return begin(wanted, loaded)
+  } catch (error) {
+    // Before the jobs behind it begin, which may read its results.
+    for (const { value } of wanted.request.outputs) value.error = asError(error)
+    throw error
+  }
+}
+
+/** Finds room for all that the run reads and writes, and queues it; or leaves nothing behind, and throws. */
+function begin({ device, request, captured, bindings }: Run, loaded: Loaded): Begun {
+  const used: Held[] = []
+  const use = (held: Held) => {
+    held.retain()
+    used.push(held)
+    return held.storage
+  }
+  try {
+    const storages = bindings.map((binding, i) => {
+      const updated = loaded.arguments[i].role === 'update'
+      const held = heldOf(device, captured.inputs[i], binding, updated)
+      const storage = use(held.held)
+      if (held.temporary) held.held.release()
+      return storage
+    })
+    for (const { node, value } of request.outputs) {
+      const bytes = sizeOf(node.shape) * itemSize[node.dtype]
+      const held = new Held(device, device.alloc(bytes, node.label || 'results'))
+      value.expect(held)
+      storages.push(use(held))
+    }
+    return { used, report: loaded.executable.run(storages) }
+  } catch (error) {
+    for (const { value } of request.outputs) value.release()
+    for (const held of used) held.drop()
+    throw error
+  }
+}
 
 function numberData(dtype: InputNode['dtype'], value: number): TypedArray {
   return dtype === 'float32' ? Float32Array.of(value) : Int32Array.of(value)
 }
 
-function upload(device: Device, data: TypedArray): Held {
-  const storage = device.alloc(data.byteLength)
+function upload(device: Device, data: TypedArray, owner: string): Held {
+  const storage = device.alloc(data.byteLength, owner)
   device.write(storage, new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
   return new Held(device, storage)
 }
@@ -211,20 +297,23 @@ function heldOf(
   updated: boolean,
 ): { readonly held: Held; readonly temporary: boolean } {
   if (typeof binding === 'number')
-    return { held: upload(device, numberData(node.dtype, binding)), temporary: true }
-  const { held, host } = binding
+    return { held: upload(device, numberData(node.dtype, binding), 'numbers'), temporary: true }
+  const { value } = binding
+  const held = binding.held ?? value.held
   if (held !== undefined) {
     if (held.device !== device)
       fail(
-        `a tensor ${showShape(binding.shape)} is on device ${held.device.name}, this computation on ${device.name}: read it with data() and make it again`,
+        `a tensor ${showShape(value.shape)} is on device ${held.device.name}, this computation on ${device.name}: read it with data() and make it again`,
       )
     return { held, temporary: false }
   }
-  if (host === undefined) throw binding.error ?? new BurnishError('internal: a value without data')
-  const copy = upload(device, host)
-  if (!updated && !isParameter(node)) return { held: copy, temporary: true }
-  binding.hold(copy)
-  binding.host = undefined
+  const host = value.host ?? binding.host
+  if (host === undefined) throw value.error ?? new BurnishError('internal: a value without data')
+  const cell = cellOf(node)
+  const copy = upload(device, host, cell === undefined ? 'inputs' : cell.name || 'parameters')
+  if (!updated && cell === undefined) return { held: copy, temporary: true }
+  value.hold(copy)
+  value.host = undefined
   return { held: copy, temporary: false }
 }
 
