@@ -1,7 +1,7 @@
 // For tests: runs a compiled program in one WebAssembly instance on this thread, on plain arrays.
 import { allocate, type TypedArray, typedView } from '../src/base/dtype.js'
 import { sizeOf } from '../src/base/shape.js'
-import { compileGraph, inputsOf } from '../src/compiler/compile.js'
+import { type CompileOptions, compileGraph, inputsOf } from '../src/compiler/compile.js'
 import { align } from '../src/compiler/memory.js'
 import type { Machine, Program } from '../src/compiler/program.js'
 import type { Graph, InputNode } from '../src/graph/node.js'
@@ -26,9 +26,13 @@ export interface Ran {
 }
 
 /** Compiles and runs; `bind` gives each input's content. */
-export function runGraph(graph: Graph, bind: (input: InputNode) => TypedArray): Ran {
-  const program = compileGraph(graph, testMachine)
+export function runGraph(
+  graph: Graph,
+  bind: (input: InputNode) => TypedArray,
+  options: CompileOptions = {},
+): Ran {
   const inputs = inputsOf(graph)
+  const program = compileGraph(graph, testMachine, inputs, options)
   return { program, ...runProgram(program, inputs, graph, bind) }
 }
 

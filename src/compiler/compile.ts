@@ -9,9 +9,10 @@ import { checkProgram } from './check.js'
 import { type Fused, fuse } from './fuse.js'
 import type { Group } from './group.js'
 import type { Kernel } from './kernel.js'
-import { arrange } from './layout.js'
+import { layOut as chooseLayouts } from './layout.js'
 import { type Home, type LowerContext, type Lowered, lower } from './lower.js'
 import { align, type Life, planMemory } from './memory.js'
+import { packOperands } from './pack.js'
 import { splitPhases } from './phases.js'
 import type { Argument, Machine, Program, Region, Report, Slot, Step } from './program.js'
 
@@ -29,13 +30,26 @@ const onGraph =
   (pass: (graph: Graph) => Graph): Pass =>
   ({ graph, forced }) => ({ graph: pass(graph), forced })
 
+/** Passes that only make programs faster can be left out, for tests of what remains. */
+export interface CompileOptions {
+  readonly simplify?: boolean
+  readonly layouts?: boolean
+}
+
+interface NamedPass {
+  readonly name: string
+  readonly run: Pass
+  readonly optional?: keyof CompileOptions
+}
+
 /** What happens to a graph before it is fused, in order. */
-export const passes: readonly { readonly name: string; readonly run: Pass }[] = [
+export const passes: readonly NamedPass[] = [
   { name: 'expand composites', run: onGraph(expandComposites) },
-  { name: 'simplify', run: onGraph(simplify) },
+  { name: 'simplify', run: onGraph(simplify), optional: 'simplify' },
   { name: 'split phases', run: onGraph(splitPhases) },
-  { name: 'simplify again', run: onGraph(simplify) },
-  { name: 'arrange', run: arrange },
+  { name: 'simplify again', run: onGraph(simplify), optional: 'simplify' },
+  { name: 'choose layouts', run: chooseLayouts, optional: 'layouts' },
+  { name: 'pack operands', run: packOperands },
   { name: 'guard updates', run: separateUpdates },
 ]
 
@@ -72,10 +86,12 @@ export function compileGraph(
   graph: Graph,
   machine: Machine,
   inputs: readonly InputNode[] = inputsOf(graph),
+  options: CompileOptions = {},
 ): Program {
   const args = argumentsOf(graph, inputs)
   let prepared: Prepared = { graph, forced: new Set() }
-  for (const pass of passes) prepared = pass.run(prepared, machine)
+  for (const { run, optional } of passes)
+    if (optional === undefined || options[optional] !== false) prepared = run(prepared, machine)
   return assemble(prepared, inputs, args, machine)
 }
 
