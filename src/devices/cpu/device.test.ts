@@ -148,6 +148,25 @@ test('exhausted memory names the largest owners and the remedy', async () => {
   expect(() => device.peek(kept)).toThrow('internal:')
 })
 
+test('intermediate results wait for what is given back, unless a queued run needs it', async () => {
+  const device = cpu({ threads: 1, maximumMemory: 64 * 2 ** 20 })
+  const { program, args } = chain(5, 100)
+  const expected = args.map((bytes) => bytes.slice())
+  runJs(program, expected)
+  const executable = device.load({ ...program, arenaBytes: 30 * 2 ** 20 })
+  const kept = device.alloc(40 * 2 ** 20)
+  const storages = place(device, args)
+  const run = executable.run(storages)
+  const last = device.read(storages[storages.length - 1])
+  for (const storage of [kept, ...storages]) device.free(storage)
+  await run
+  expect(await last).toEqual(expected[expected.length - 1])
+
+  device.alloc(10 * 2 ** 20, 'kept')
+  const more = device.load({ ...program, arenaBytes: 58 * 2 ** 20 })
+  await expect(more.run(place(device, args))).rejects.toThrow(/^cpu: no room for 58 MB.*kept 10 MB/)
+})
+
 test('a closed device rejects what is queued and what comes later', async () => {
   const device = cpu({ threads: 2 })
   const { program, args } = chain(40, 1000)
