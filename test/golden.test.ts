@@ -19,6 +19,9 @@ interface Begun {
 /** PyTorch's own rounding where values of size 1 cancel: an allowance of a few float32 roundings of 1. */
 const CANCELLING: { readonly [name: string]: number } = { softmax_large: 2 ** -22 }
 
+/** Milliseconds in which a group's programs are compiled, also on a busy machine. */
+const COMPILING = 240_000
+
 interface Runner {
   readonly name: string
   /** Makes ready; absent: nothing to do. */
@@ -70,7 +73,7 @@ for (const group of GROUPS) {
         if (!ahead) return
         for (const one of cases) begun.set(one, begin(one))
         await Promise.allSettled([...begun.values()].map(({ values }) => values))
-      })
+      }, COMPILING)
       it.each(cases.map((c) => [c.name, c] as const))('%s', async (name, golden) => {
         const { tensors, values: coming } = begun.get(golden) ?? begin(golden)
         const values = await coming
