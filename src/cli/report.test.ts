@@ -15,6 +15,7 @@ const step = {
   epochs: 2,
   step: 10,
   steps: 20,
+  lr: 0.1,
   means: { loss: 1, accuracy: 0.5 },
   samplesPerSecond: 1234.5,
   secondsLeft: 65,

@@ -1,5 +1,5 @@
 // How a training run is told: a live line on a terminal, plain lines in a file or pipe, JSON lines for programs.
-import type { EpochEvent, StepEvent } from '../train/fit.js'
+import type { EpochEvent, StepEvent } from '../train/events.js'
 import { drawPictures, type Picture } from './draw.js'
 import type { StepFigures } from './recorder.js'
 import { clock, count, percent } from './values.js'

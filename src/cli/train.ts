@@ -135,13 +135,17 @@ async function run(
         pctStart: recipe.warmup,
         cycleMomentum: false,
       }),
-      validation: test,
+      validate: test,
       signal,
-      onStep: (event) => report.step(event),
-      onEpoch: (event) => {
-        epochs = event.epoch
-        report.epoch(event, recipe.epochs)
-      },
+      callbacks: [
+        {
+          onStep: (event) => report.step(event),
+          onEpochEnd: (event) => {
+            epochs = event.epoch
+            report.epoch(event, recipe.epochs)
+          },
+        },
+      ],
     })
     const final = history.epochs[history.epochs.length - 1].validation
     const seconds = (performance.now() - began) / 1000

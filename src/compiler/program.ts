@@ -113,6 +113,8 @@ export interface DeviceOf<Accepts extends 'graph' | 'program', Loaded> {
   readonly name: string
   readonly accepts: Accepts
   readonly machine: Machine
+  /** What computes, where the machine's name does not tell: results are the same bits on the same tier. */
+  readonly tier?: string
   readonly threads: number
   /** Throws OutOfMemoryError, listing the largest owners, when there is no room. */
   alloc(bytes: number, owner?: string): Storage

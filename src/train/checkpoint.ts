@@ -231,6 +231,19 @@ export async function latestCheckpoint(
   return name === undefined ? undefined : joinPath(joinPath(folder, CHECKPOINTS), name)
 }
 
+/** The whole checkpoint that was saved before another one of the same run. */
+export async function previousCheckpoint(
+  path: string,
+  options: Pick<CheckpointOptions, 'files'> = {},
+): Promise<string | undefined> {
+  const files = options.files ?? (await nodeFiles())
+  const [folder, , name] = /^(.*?)\/?(checkpoints)\/([^/]+)\/*$/.exec(path)?.slice(1) ?? []
+  if (name === undefined || !NAME.test(name)) return undefined
+  const names = await list(files, folder || '.')
+  const before = names.filter((other) => numberOf(other) < numberOf(name)).at(-1)
+  return before && joinPath(joinPath(folder || '.', CHECKPOINTS), before)
+}
+
 /** The checkpoint with the best score, by what the newest says; undefined when none has a score. */
 export async function bestCheckpoint(
   folder: string,

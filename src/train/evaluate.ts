@@ -46,21 +46,28 @@ export async function sumsOf({ loss, sums }: Measured, samples: number): Promise
   ])
 }
 
-/** Runs `use` on each batch while the next one is being gathered on the host. */
-export async function eachBatch(
-  batches: AsyncIterable<readonly Tensor[]>,
+/**
+ * Runs `use` on each batch while the next one is being gathered on the host. Rejects with the signal's reason between
+ * two, never while one is in use.
+ */
+export async function eachBatch<T>(
+  batches: AsyncIterable<T>,
   signal: AbortSignal | undefined,
-  use: (batch: readonly Tensor[]) => Promise<void>,
+  use: (batch: T) => Promise<void>,
 ): Promise<void> {
   const iterator = batches[Symbol.asyncIterator]()
   try {
+    signal?.throwIfAborted()
     let next = await iterator.next()
     while (!next.done) {
       signal?.throwIfAborted()
       const used = use(next.value)
       const gathered = iterator.next()
-      ;[, next] = await Promise.all([used, gathered])
+      gathered.catch(() => {}) // it is reported when its turn comes
+      await used
+      next = await gathered
     }
+    signal?.throwIfAborted()
   } finally {
     await iterator.return?.()
   }

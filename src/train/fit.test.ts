@@ -6,7 +6,8 @@ import { LinearLR, SGD } from '../optim/index.js'
 import { setDevice } from '../tensor/devices.js'
 import { manualSeed } from '../tensor/random.js'
 import { evaluate } from './evaluate.js'
-import { type EpochEvent, fit, type StepEvent } from './fit.js'
+import type { EpochEvent, StepEvent } from './events.js'
+import { fit } from './fit.js'
 
 /** Class 1 where the first feature is above the second. */
 function points(count: number, spoil: (features: Float32Array) => void = () => {}) {
@@ -33,12 +34,18 @@ describe('fit', () => {
     const { epochs: history } = await fit(model, new DataLoader(points(40), { batchSize: 16 }), {
       epochs: 8,
       optimizer,
-      validation: new DataLoader(points(24), { batchSize: 10 }),
+      validate: new DataLoader(points(24), { batchSize: 10 }),
       scheduler: new LinearLR(optimizer, { startFactor: 1, endFactor: 0.01, totalIters: 24 }),
-      onStep: (event) => steps.push(event),
-      onEpoch: (event) => {
-        epochs.push(event)
-      },
+      callbacks: [
+        {
+          onStep: (event) => {
+            steps.push(event)
+          },
+          onEpochEnd: (event) => {
+            epochs.push(event)
+          },
+        },
+      ],
     })
     expect(history).toEqual(epochs)
     expect(steps.map(({ epoch, step }) => [epoch, step]).slice(0, 4)).toEqual([
@@ -74,9 +81,13 @@ describe('fit', () => {
       epochs: 3,
       optimizer: new SGD(model.parameters(), { lr: 0.1 }),
       signal: controller.signal,
-      onStep: () => {
-        if (++steps === 3) controller.abort(new Error('enough'))
-      },
+      callbacks: [
+        {
+          onStep: () => {
+            if (++steps === 3) controller.abort(new Error('enough'))
+          },
+        },
+      ],
     })
     await expect(run).rejects.toThrow('enough')
     expect(steps).toBe(3)
@@ -92,9 +103,13 @@ describe('fit', () => {
     const run = fit(model, new DataLoader(spoilt, { batchSize: 4 }), {
       epochs: 1,
       optimizer: new SGD(model.parameters(), { lr: 0.5 }),
-      onStep: async ({ step }) => {
-        if (step === 2) before = Array.from(await model.weight.data())
-      },
+      callbacks: [
+        {
+          onStep: async ({ step }) => {
+            if (step === 2) before = Array.from(await model.weight.data())
+          },
+        },
+      ],
     })
     await expect(run).rejects.toThrow(/^fit, epoch 1, step 3: the loss is not finite/)
     expect(Array.from(await model.weight.data())).toEqual(before)

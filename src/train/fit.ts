@@ -1,127 +1,376 @@
-// fit: the training loop around one compiled step, with validation, a schedule, callbacks and a guard against
-// losses that are not finite. Leaves out checkpoints and resuming.
+// fit: the training loop around one compiled step, with validation, a schedule, callbacks, checkpoints to resume from,
+// and a guard against losses that are not finite.
 import { BurnishError, fail } from '../base/errors.js'
+import type { DataLoader, LoaderState } from '../data/loader.js'
 import type { Module } from '../nn/module.js'
-import type { Optimizer } from '../optim/optimizer.js'
+import { ReduceLROnPlateau } from '../optim/plateau.js'
 import type { LRScheduler } from '../optim/schedules.js'
-import { compile } from '../tensor/compile.js'
-import type { Tensor } from '../tensor/tensor.js'
+import { tensor } from '../tensor/create.js'
+import type { Parameter } from '../tensor/parameter.js'
 import {
-  type Batches,
-  type EvaluateOptions,
-  eachBatch,
-  evaluator,
-  measure,
-  sumsOf,
-} from './evaluate.js'
+  type Checkpoint,
+  latestCheckpoint,
+  loadCheckpoint,
+  previousCheckpoint,
+  saveCheckpoint,
+  type Trained,
+} from './checkpoint.js'
+import { type Batches, eachBatch, evaluator } from './evaluate.js'
+import type { Callback, EpochEvent, History, Monitor, Run } from './events.js'
+import { measurementOf } from './events.js'
+import type { FileSystem } from './files.js'
+import type { Json } from './json.js'
 import { Means, type Values } from './metrics.js'
+import { type Batch, type StepSettings, stepper } from './step.js'
 
-export interface StepEvent {
-  readonly epoch: number
-  readonly epochs: number
-  /** Steps of this epoch done, and in it. */
-  readonly step: number
-  readonly steps: number
-  /** Loss and metrics, means over the epoch so far. */
-  readonly means: Values
-  readonly samplesPerSecond: number
-  readonly secondsLeft: number
+export interface CheckpointPlan {
+  /** The run's folder; checkpoints lie in its `checkpoints/`. A new run wants one without any. */
+  readonly folder: string
+  /** Saved after every so many steps, besides at the end of each epoch. */
+  readonly everySteps?: number
+  /** How many of the last ones stay; 3 by default. */
+  readonly keep?: number
+  /** Which one is the best, and stays too: by default that with the lowest loss. */
+  readonly monitor?: Monitor
+  /** By default Node's file system. */
+  readonly files?: FileSystem
 }
 
-export interface EpochEvent {
-  /** From 1. */
-  readonly epoch: number
-  readonly train: Values
-  /** Empty without validation batches. */
-  readonly validation: Values
-  /** Of the training steps alone. */
-  readonly seconds: number
-  readonly samplesPerSecond: number
-}
-
-export interface FitOptions extends EvaluateOptions {
+export interface FitOptions extends StepSettings {
   readonly epochs: number
-  readonly optimizer: Optimizer
   /** Evaluated after each epoch. */
-  readonly validation?: Batches
-  /** Stepped between two steps, not between epochs. */
-  readonly scheduler?: LRScheduler
-  /** Stops at a loss that is not finite, with the weights as before that step; true by default. */
-  readonly guard?: boolean
-  readonly onStep?: (event: StepEvent) => void
-  readonly onEpoch?: (event: EpochEvent) => void | Promise<void>
+  readonly validate?: Batches
+  /** Stepped between two steps (or epochs, see `scheduleEvery`); a plateau's after each epoch, with `monitor`. */
+  readonly scheduler?: LRScheduler | ReduceLROnPlateau
+  readonly scheduleEvery?: 'step' | 'epoch'
+  /** What a plateau's schedule follows; by default the loss. */
+  readonly monitor?: Monitor
+  /** Batches whose gradients make one step: they equal those of one batch with all their samples. 1 by default. */
+  readonly accumulate?: number
+  readonly callbacks?: readonly Callback[]
+  readonly checkpoint?: CheckpointPlan
+  /**
+   * True: goes on from the newest checkpoint of `checkpoint.folder`, or begins where it has none. A path: goes on from
+   * that checkpoint, or that run's newest. Model, optimizer and the rest are made as for the first start; what follows is
+   * the same as if the run had not been interrupted, bit for bit on the same tier.
+   */
+  readonly resume?: boolean | string
 }
 
-export interface History {
-  readonly epochs: readonly EpochEvent[]
-}
+/** Training batches; a DataLoader, whose position checkpoints keep, or anything else without checkpoints. */
+export type TrainingBatches = Batches &
+  Partial<Pick<DataLoader<never>, 'stateDict' | 'loadStateDict'>>
 
 /**
  * Trains `model` on batches [input, target] for a number of epochs, one compiled step a batch.
  *
- * Throws when a loss is not finite (naming the first layer that made such a value), the signal's reason when
- * aborted (between two steps: the weights are whole), and what loader and model throw.
+ * Throws when a loss is not finite (naming the first layer that made such a value), the signal's reason when aborted
+ * (between two steps: the weights are whole, and with `checkpoint` a checkpoint is saved first), what loader, model and
+ * callbacks throw, and what `saveCheckpoint` and `loadCheckpoint` throw.
  */
-export async function fit(model: Module, batches: Batches, options: FitOptions): Promise<History> {
-  const { epochs, optimizer, scheduler, guard = true, signal } = options
-  if (!Number.isInteger(epochs) || epochs < 1)
-    fail(`fit: epochs ${epochs} is not a whole number of 1 or more`)
+export async function fit(
+  model: Module,
+  batches: TrainingBatches,
+  options: FitOptions,
+): Promise<History> {
+  check(batches, options)
+  return new Fit(model, batches, options).run()
+}
+
+function check(batches: TrainingBatches, options: FitOptions): void {
+  const { epochs, accumulate = 1, checkpoint, resume } = options
+  const whole = (name: string, value: number) => {
+    if (!Number.isInteger(value) || value < 1)
+      fail(`fit: ${name} ${value} is not a whole number of 1 or more`)
+  }
+  whole('epochs', epochs)
+  whole('accumulate', accumulate)
+  if (checkpoint?.everySteps !== undefined) whole('checkpoint.everySteps', checkpoint.everySteps)
   if (batches.length === 0)
     fail('fit: the loader has no batches: the data set is empty, or dropLast leaves nothing of it')
-  const step = compile((input: Tensor, target: Tensor) => {
-    optimizer.zeroGrad()
-    const measured = measure(options, model.forward(input), target)
-    measured.loss.backward()
-    optimizer.step(guard ? { guard: measured.loss } : {})
-    return measured
-  })
-  const validate = evaluator(model, options)
-  const total = epochs * batches.length
-  const history: EpochEvent[] = []
-  let done = 0
-  let trained = 0 // seconds of training steps
-  let samples = 0
+  if (resume === true && checkpoint === undefined)
+    fail('fit: resume: true needs checkpoint.folder; or give the path of a checkpoint')
+  if ((checkpoint !== undefined || resume) && batches.loadStateDict === undefined)
+    fail('fit: checkpoints need batches with a position: use a DataLoader')
+}
 
-  model.train()
-  for (let epoch = 1; epoch <= epochs; epoch++) {
-    const means = new Means()
+/** Where a run is besides the state of model, optimizer and so on. */
+interface Place {
+  /** The epoch under way, or that begins next. */
+  epoch: number
+  /** Steps done in all. */
+  done: number
+  /** Steps and batches of the epoch that are done. */
+  steps: number
+  batches: number
+  means: Means
+  /** Seconds of training steps, and samples. */
+  seconds: number
+  samples: number
+  /** Seconds when the epoch began. */
+  began: number
+  stopped: boolean
+}
+
+class Fit {
+  readonly #model: Module
+  readonly #batches: TrainingBatches
+  readonly #options: FitOptions
+  readonly #history: EpochEvent[] = []
+  readonly #callbacks: readonly Callback[]
+  readonly #place: Place = {
+    epoch: 1,
+    done: 0,
+    steps: 0,
+    batches: 0,
+    means: new Means(),
+    seconds: 0,
+    samples: 0,
+    began: 0,
+    stopped: false,
+  }
+  /** The loader's state when the epoch under way began. */
+  #begun: LoaderState | undefined
+  /** `done` and `epoch` at the last save. */
+  #saved = ''
+
+  constructor(model: Module, batches: TrainingBatches, options: FitOptions) {
+    this.#model = model
+    this.#batches = batches
+    this.#options = options
+    this.#callbacks = options.callbacks ?? []
+  }
+
+  async run(): Promise<History> {
+    const place = this.#place
+    const { epochs } = this.#options
+    const resumed = await this.#resume()
+    const run: Run = {
+      model: this.#model,
+      optimizer: this.#options.optimizer,
+      epochs,
+      history: this.#history,
+      resumed,
+      stop: () => {
+        place.stopped = true
+      },
+    }
+    for (const callback of this.#callbacks) await callback.onStart?.(run)
+    const step = stepper(this.#model, this.#options)
+    const validate = evaluator(this.#model, this.#options)
+    try {
+      while (place.epoch <= epochs && !place.stopped) {
+        await this.#epoch(run, step)
+        const validation = this.#options.validate ? await validate(this.#options.validate) : {}
+        await this.#endEpoch(run, validation)
+      }
+    } catch (error) {
+      const { signal } = this.#options
+      if (signal?.aborted && error === signal.reason) await this.#save()
+      throw error
+    }
+    for (const callback of this.#callbacks) await callback.onEnd?.(run)
+    return { epochs: this.#history }
+  }
+
+  /** The rest of the epoch, step by step. */
+  async #epoch(run: Run, step: ReturnType<typeof stepper>): Promise<void> {
+    const { accumulate = 1, scheduler, scheduleEvery = 'step', signal, epochs } = this.#options
+    const place = this.#place
+    const steps = Math.ceil(this.#batches.length / accumulate)
+    this.#begun = this.#batches.stateDict?.()
+    this.#model.train()
     let began = performance.now()
-    const before = trained
-    await eachBatch(batches, signal, async ([input, target]) => {
-      if (done > 0) scheduler?.step()
-      const count = input.shape[0]
-      const sums = await within(`fit, epoch ${epoch}, step ${done + 1}`, () =>
-        sumsOf(step(input, target), count),
+    await eachBatch(grouped(this.#batches, accumulate), signal, async (group) => {
+      if (scheduler && !(scheduler instanceof ReduceLROnPlateau) && place.done > 0)
+        if (scheduleEvery === 'step' || (place.steps === 0 && place.epoch > 1)) scheduler.step()
+      const { lr } = this.#options.optimizer
+      const sums = await within(`fit, epoch ${place.epoch}, step ${place.steps + 1}`, () =>
+        step(group),
       )
-      means.add(sums, count)
-      done++
-      samples += count
+      for (const part of sums) {
+        place.means.add(part.sums, part.samples)
+        place.samples += part.samples
+      }
+      place.done++
+      place.steps++
+      place.batches += group.length
       const now = performance.now()
-      trained += (now - began) / 1000
-      began = now
-      options.onStep?.({
-        epoch,
+      place.seconds += (now - began) / 1000
+      const event = {
+        epoch: place.epoch,
         epochs,
-        step: done - (epoch - 1) * batches.length,
-        steps: batches.length,
-        means: means.values,
-        samplesPerSecond: samples / trained,
-        secondsLeft: (trained / done) * (total - done),
-      })
+        step: place.steps,
+        steps,
+        lr,
+        means: place.means.values,
+        samplesPerSecond: place.samples / place.seconds,
+        secondsLeft: (place.seconds / place.done) * (epochs * steps - place.done),
+      }
+      for (const callback of this.#callbacks) await callback.onStep?.(event, run)
+      const every = this.#options.checkpoint?.everySteps
+      if (every !== undefined && place.done % every === 0 && place.steps < steps) await this.#save()
+      began = performance.now()
     })
-    const seconds = trained - before
-    const validation = options.validation ? await validate(options.validation) : {}
+  }
+
+  async #endEpoch(run: Run, validation: Values): Promise<void> {
+    const place = this.#place
+    const { scheduler, monitor = {}, checkpoint } = this.#options
+    const seconds = place.seconds - place.began
     const event: EpochEvent = {
-      epoch,
-      train: means.values,
+      epoch: place.epoch,
+      train: place.means.values,
       validation,
       seconds,
-      samplesPerSecond: means.samples / seconds,
+      samplesPerSecond: place.means.samples / seconds,
     }
-    history.push(event)
-    await options.onEpoch?.(event)
+    this.#history.push(event)
+    if (scheduler instanceof ReduceLROnPlateau) {
+      const measured = measurementOf(event, monitor)
+      if (measured === undefined)
+        throw fail(`fit: monitor ${monitor.name ?? 'loss'} is none of the metrics of this run`)
+      scheduler.step(measured.value)
+    }
+    for (const callback of this.#callbacks) await callback.onEpochEnd?.(event, run)
+    this.#begun = undefined
+    Object.assign(place, {
+      epoch: place.epoch + 1,
+      steps: 0,
+      batches: 0,
+      means: new Means(),
+      began: place.seconds,
+    })
+    if (checkpoint !== undefined) await this.#save(event)
   }
-  return { epochs: history }
+
+  /** The loader's state by what was trained on: the loader itself may be ahead. */
+  #position(): LoaderState | undefined {
+    const begun = this.#begun
+    return begun === undefined
+      ? this.#batches.stateDict?.()
+      : { ...begun, batch: this.#place.batches }
+  }
+
+  #trained(): Trained {
+    const { optimizer, scheduler, average } = this.#options
+    const { stateDict, loadStateDict } = this.#batches
+    const loader =
+      stateDict && loadStateDict
+        ? {
+            stateDict: stateDict.bind(this.#batches),
+            loadStateDict: loadStateDict.bind(this.#batches),
+          }
+        : undefined
+    return { model: this.#model, optimizer, scheduler, average, loader }
+  }
+
+  /** Saves a checkpoint, where the run has a folder; after an epoch with its measurement. */
+  async #save(event?: EpochEvent): Promise<void> {
+    const { checkpoint } = this.#options
+    const place = this.#place
+    const here = `${place.epoch} ${place.done} ${place.steps}`
+    if (checkpoint === undefined || here === this.#saved) return
+    const states = this.#callbacks.map((callback) => callback.stateDict?.())
+    const tensors: { [name: string]: Parameter } = Object.create(null)
+    states.forEach((state, i) => {
+      for (const [name, value] of Object.entries(state?.tensors ?? {}))
+        tensors[`${i}.${name}`] = value
+    })
+    const { means, ...rest } = place
+    const extra = {
+      ...rest,
+      sums: means.sums,
+      counted: means.samples,
+      history: this.#history,
+      callbacks: states.map((state) => state?.values ?? null),
+    } as unknown as Json
+    await saveCheckpoint(
+      checkpoint.folder,
+      this.#trained(),
+      {
+        step: place.done,
+        epoch: event?.epoch ?? place.epoch,
+        score: event && measurementOf(event, checkpoint.monitor ?? {}),
+        loader: this.#position(),
+        tensors,
+        extra,
+      },
+      checkpoint,
+    )
+    this.#saved = here
+  }
+
+  /** Loads the checkpoint to go on from; false where the run begins. */
+  async #resume(): Promise<boolean> {
+    const { checkpoint, resume = false } = this.#options
+    const newest = checkpoint && (await latestCheckpoint(checkpoint.folder, checkpoint))
+    if (resume === false) {
+      if (newest !== undefined)
+        fail(
+          `fit: ${checkpoint?.folder} holds checkpoints already (${newest}): name another folder, or resume: true to go on`,
+        )
+      return false
+    }
+    const given = typeof resume === 'string'
+    const files = { files: checkpoint?.files }
+    const path = given ? ((await latestCheckpoint(resume, files)) ?? resume) : newest
+    if (path === undefined) return false
+    this.#restore(await this.#load(path, files))
+    return true
+  }
+
+  async #load(path: string, files: { readonly files?: FileSystem }): Promise<Checkpoint> {
+    try {
+      return await loadCheckpoint(path, this.#trained(), files)
+    } catch (error) {
+      const before = await previousCheckpoint(path, files)
+      if (!(error instanceof BurnishError) || before === undefined) throw error
+      throw new BurnishError(`${error.message}; the one before it is ${before}`)
+    }
+  }
+
+  #restore({ path, extra, tensors }: Checkpoint): void {
+    if (typeof extra !== 'object' || extra === null || !('callbacks' in extra))
+      throw fail(`${path}: was not saved by fit`)
+    const { sums, counted, history, callbacks, ...rest } = extra as unknown as Omit<
+      Place,
+      'means'
+    > & {
+      readonly sums: Values
+      readonly counted: number
+      readonly history: readonly EpochEvent[]
+      readonly callbacks: readonly Json[]
+    }
+    if (callbacks.length !== this.#callbacks.length)
+      fail(
+        `${path}: was saved by a run with ${callbacks.length} callbacks, this one has ${this.#callbacks.length}: give the same ones, in the same order`,
+      )
+    Object.assign(this.#place, rest, { means: new Means({ sums, samples: counted }) })
+    this.#history.push(...history)
+    this.#callbacks.forEach((callback, i) => {
+      const own = Object.entries(tensors)
+        .filter(([name]) => name.startsWith(`${i}.`))
+        .map(([name, { data, shape, dtype }]) => [
+          name.slice(`${i}.`.length),
+          tensor(data, { shape, dtype }),
+        ])
+      callback.loadStateDict?.({ values: callbacks[i], tensors: Object.fromEntries(own) })
+    })
+    this.#saved = `${this.#place.epoch} ${this.#place.done} ${this.#place.steps}`
+  }
+}
+
+/** Batches in groups of `count`; the last may be smaller. */
+async function* grouped(batches: AsyncIterable<Batch>, count: number): AsyncGenerator<Batch[]> {
+  let group: Batch[] = []
+  for await (const batch of batches) {
+    group.push(batch)
+    if (group.length < count) continue
+    yield group
+    group = []
+  }
+  if (group.length > 0) yield group
 }
 
 /** Says where in the run an error came up. */

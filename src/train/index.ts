@@ -1,3 +1,28 @@
+export { type EarlyStoppingOptions, earlyStopping, historyLog } from './callbacks.js'
+export {
+  bestCheckpoint,
+  type Checkpoint,
+  type CheckpointOptions,
+  latestCheckpoint,
+  loadCheckpoint,
+  type Progress,
+  type Resumable,
+  type Score,
+  saveCheckpoint,
+  type Trained,
+} from './checkpoint.js'
 export { type Batches, type EvaluateOptions, evaluate, evaluator, type Loss } from './evaluate.js'
-export { type EpochEvent, type FitOptions, fit, type History, type StepEvent } from './fit.js'
-export { accuracy, type Metric, type Values } from './metrics.js'
+export type {
+  Callback,
+  CallbackState,
+  EpochEvent,
+  History,
+  LoadedCallbackState,
+  Monitor,
+  Run,
+  StepEvent,
+} from './events.js'
+export type { FileSystem, OpenFile } from './files.js'
+export { type CheckpointPlan, type FitOptions, fit, type TrainingBatches } from './fit.js'
+export { accuracy, type Metric, meanOf, topK, type Values } from './metrics.js'
+export { type Confusion, confusion, predict } from './predict.js'

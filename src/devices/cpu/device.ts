@@ -168,6 +168,7 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
     accepts: 'program',
     machine: tier === 'native' && workshop ? workshop.machine : wasmMachine,
     replans: tier !== 'wasm',
+    tier: tier === 'auto' ? 'auto' : undefined,
     threads,
     memory: memory.memory,
     alloc(bytes, owner = 'tensor') {
