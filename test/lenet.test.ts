@@ -9,6 +9,7 @@ import { compile } from '../src/tensor/compile.js'
 import { tensor } from '../src/tensor/create.js'
 import { closeDevices, setDevice } from '../src/tensor/devices.js'
 import type { Tensor } from '../src/tensor/tensor.js'
+import { hasNative, ownCache } from './run-native.js'
 import { difference, fill, goldenJson, requireAll } from './support.js'
 
 const BATCH = 64
@@ -99,20 +100,25 @@ interface Run {
   readonly threads: number
   readonly compiled: boolean
   readonly steps: number
+  readonly tier?: 'native'
 }
+ownCache()
+const native = await hasNative()
 const runs: readonly Run[] = [
   { device: 'reference', threads: 1, compiled: false, steps: 2 },
   { device: 'cpu', threads: 1, compiled: false, steps: 200 },
   { device: 'cpu', threads: 1, compiled: true, steps: 200 },
   { device: 'cpu', threads: 2, compiled: true, steps: 200 },
+  { device: 'cpu', threads: 1, compiled: true, steps: 200, tier: 'native' },
+  { device: 'cpu', threads: 2, compiled: true, steps: 200, tier: 'native' },
 ]
 
-for (const { device, threads, compiled, steps } of runs)
-  describe.skipIf(!golden || !learn || !check)(
-    `LeNet on ${device}, ${threads} threads, ${compiled ? 'compiled' : 'imperative'}`,
+for (const { device, threads, compiled, steps, tier } of runs)
+  describe.skipIf(!golden || !learn || !check || (tier && !native))(
+    `LeNet on ${device}, ${tier ? `${tier}, ` : ''}${threads} threads, ${compiled ? 'compiled' : 'imperative'}`,
     () => {
       beforeAll(async () => {
-        await setDevice(device, { threads })
+        await setDevice(device, { threads, tier })
       })
       afterAll(closeDevices)
 

@@ -22,7 +22,7 @@ import {
   view,
 } from './node.js'
 import { printNodes } from './print.js'
-import { expandComposites, simplify } from './simplify.js'
+import { detachInputs, expandComposites, simplify } from './simplify.js'
 
 const x = input({}, [2, 3], 'float32')
 const y = input({}, [2, 3], 'float32')
@@ -255,4 +255,20 @@ describe('simplify', () => {
     console.log(`simplify: ${(((performance.now() - begin) / 30_000) * 1000).toFixed(2)} µs a node`)
     expect(topological(small.outputs).length).toBe(10_002)
   })
+})
+
+it('detached, a graph has the same values and order of inputs, and none of its data', () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const { graph, inputs, bind } = randomGraph(seed, { updates: true })
+    const detached = detachInputs(graph, inputs)
+    const back = new Map(detached.inputs.map((node, i) => [node, inputs[i]]))
+    const found = interpret(detached.graph, (node) => {
+      const original = back.get(node)
+      if (original === undefined) throw new Error('an input that was not given')
+      return bind(original)
+    })
+    expect(found).toEqual(interpret(graph, bind))
+    for (const [i, node] of detached.inputs.entries())
+      expect(node.source).not.toBe(inputs[i].source)
+  }
 })

@@ -137,6 +137,8 @@ describe.skipIf(!present)('with a compiler', () => {
     const ended = Promise.allSettled(runs)
     await device.close()
     expect((await ended).at(-1)?.status).toBe('rejected')
+    executable.dispose()
+    await device.close()
   })
 })
 

@@ -1,4 +1,5 @@
 // The native pool of a device, as its queue sees it: runs are submitted at once and end in order.
+import { invariant } from '../../../base/errors.js'
 import type { Address, Runtime } from './library.js'
 
 export interface NativeRun {
@@ -50,14 +51,16 @@ export function createNativePool(
 
   return {
     run(job) {
+      invariant(!closed, () => 'a run on a closed pool')
       posted.push(job.run)
       runtime.submit(pool, job.entry, job.args, job.arena, job.scratch, job.control)
       waiting ??= wait()
     },
     leave() {
-      runtime.leave(pool, finished)
+      if (!closed) runtime.leave(pool, finished)
     },
     async close() {
+      if (closed) return
       closed = true
       process.off('exit', end)
       runtime.end(pool)
