@@ -11,7 +11,7 @@ import {
   type Windows,
   windowCounts,
 } from '../nodes/pooling.js'
-import { floatNode, indexNode, perDimension } from './checks.js'
+import { floatNode, indexNode, named, perDimension } from './checks.js'
 import { tooLarge } from './convolution.js'
 
 type Sizes = number | readonly number[]
@@ -285,7 +285,7 @@ function unpool(
   )
   const flat = [batch, channels, sizeOf(spatial)]
   const at = reshape(indexNode(indices, name, 'indices'), flat)
-  const image = scatterAdd(2, sizeOf(size), at, reshape(x, flat))
+  const image = named(name, () => scatterAdd(2, sizeOf(size), at, reshape(x, flat)))
   return finish(reshape(image, [batch, channels, ...size]), rank, input)
 }
 
