@@ -1,7 +1,7 @@
 // Modules: names, state, modes, hooks, and the errors that look back through a model.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { context } from '../tensor/context.js'
-import { zeros } from '../tensor/create.js'
+import { tensor, zeros } from '../tensor/create.js'
 import { closeDevices, setDevice } from '../tensor/devices.js'
 import { Parameter } from '../tensor/parameter.js'
 import { manualSeed } from '../tensor/random.js'
@@ -177,6 +177,117 @@ describe('modes and hooks', () => {
     expect(context.forwards).toEqual([out])
     context.forwards = []
     context.states.clear()
+  })
+})
+
+describe('trees', () => {
+  class Bag extends nn.Module {
+    heads = new nn.ModuleDict({ a: new nn.Linear(2, 3), b: new nn.Linear(2, 1) })
+    scales = new nn.ParameterList([new Parameter([1]), new Parameter([2, 3])])
+    blocks = [new nn.Sequential(new nn.Linear(2, 2), new nn.ReLU())]
+    mask = new Parameter([1, 0], { role: 'state', persistent: false })
+    steps = new Parameter([0], { role: 'state' })
+    forward(x: Tensor): Tensor {
+      return this.heads.get('a').forward(this.blocks[0].forward(x)).mul(this.scales.at(0))
+    }
+  }
+
+  it('dictionaries and lists are named, iterate, and grow', () => {
+    const bag = new Bag()
+    expect(Object.keys(bag.stateDict())).toEqual([
+      'steps',
+      'heads.a.weight',
+      'heads.a.bias',
+      'heads.b.weight',
+      'heads.b.bias',
+      'scales.0',
+      'scales.1',
+      'blocks.0.0.weight',
+      'blocks.0.0.bias',
+    ])
+    expect(bag.parameters().length).toBe(8)
+    expect([...bag.heads].map(([name]) => name)).toEqual(['a', 'b'])
+    expect([...bag.scales].map((p) => p.shape)).toEqual([[1], [2]])
+    bag.heads.set('c', new nn.Linear(1, 1))
+    bag.scales.append(new Parameter([4]))
+    expect(bag.parameters().length).toBe(11)
+    expect(bag.heads.has('c')).toBe(true)
+    expect(bag.heads.keys().length).toBe(bag.heads.length)
+    expect(() => bag.heads.get('x')).toThrow(/no module x; there are a, b, c/)
+    expect(() => bag.heads.set('p.q', new nn.Linear(1, 1))).toThrow(/must not be empty or contain a dot/)
+    expect(() => bag.scales.at(7)).toThrow(/no parameter 7 among 3/)
+    expect(() => bag.heads.forward()).toThrow(/no forward of its own/)
+  })
+
+  it('errors name the path through lists and dictionaries', () => {
+    expect(() => new Bag().forward(zeros([1, 5]))).toThrow(
+      /^Bag\.blocks\.0\.0: linear: .*rows of 5/,
+    )
+  })
+
+  it('buffers may stay out of the state', () => {
+    const bag = new Bag()
+    expect(bag.namedBuffers().map(([name]) => name)).toEqual(['mask', 'steps'])
+    expect(bag.buffers().length).toBe(2)
+    expect(bag.loadStateDict(bag.stateDict())).toEqual({
+      missing: [],
+      unexpected: [],
+      mismatched: [],
+    })
+  })
+
+  it('paths lead to modules', () => {
+    const bag = new Bag()
+    for (const [path, module] of bag.namedModules()) expect(bag.getSubmodule(path)).toBe(module)
+    expect(() => bag.getSubmodule('heads.z')).toThrow(
+      'Bag: there is no module heads.z; heads has a, b',
+    )
+  })
+
+  it('apply visits children first; freezing reaches all', () => {
+    const bag = new Bag()
+    const seen: string[] = []
+    expect(bag.apply((module) => seen.push(module.constructor.name))).toBe(bag)
+    expect(seen).toEqual([
+      'Linear',
+      'Linear',
+      'ModuleDict',
+      'ParameterList',
+      'Linear',
+      'ReLU',
+      'Sequential',
+      'Bag',
+    ])
+    bag.requiresGrad_(false)
+    expect(bag.parameters().some((p) => p.trainable)).toBe(false)
+    bag.heads.requiresGrad_()
+    expect(bag.parameters().filter((p) => p.trainable).length).toBe(4)
+  })
+
+  it('what does not fit is reported when not strict, and not set', async () => {
+    const layer = new nn.Linear(2, 1)
+    const before = await layer.weight.data()
+    const values = { weight: zeros([3, 2]), bias: zeros([1]), extra: zeros([1]) }
+    expect(layer.loadStateDict(values, { strict: false })).toEqual({
+      missing: [],
+      unexpected: ['extra'],
+      mismatched: [{ name: 'weight', given: '[3, 2]', expected: '[1, 2]' }],
+    })
+    expect(await layer.weight.data()).toEqual(before)
+    expect(await layer.bias?.item()).toBe(0)
+    const ints = { weight: zeros([1, 2], { dtype: 'int32' }), bias: zeros([1]) }
+    expect(() => layer.loadStateDict(ints)).toThrow(
+      /weight is int32 \[1, 2\], the model has float32 \[1, 2\]/,
+    )
+  })
+
+  it('hooks can replace inputs and outputs', async () => {
+    const layer = new nn.ReLU()
+    const remove = layer.registerForwardPreHook((_, [x]) => [(x as Tensor).neg()])
+    layer.registerForwardHook((_, __, y) => (y as Tensor).add(10))
+    expect([...(await layer.forward(tensor([-3, 2])).data())]).toEqual([13, 10])
+    remove()
+    expect([...(await layer.forward(tensor([-3, 2])).data())]).toEqual([10, 12])
   })
 })
 
