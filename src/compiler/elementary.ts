@@ -79,7 +79,8 @@ const ROUNDER = 12582912
 /** ln 2 in two floats; the first has nine bits, so that its product with an exponent is exact. */
 const LN2_HIGH = 0.693359375
 const LN2_LOW = -2.1219444e-4
-const EXP_LARGEST = 88.72283935546875
+/** The first float whose exp is beyond the largest: fround(128·ln 2). */
+const EXP_OVERFLOW = 88.72283935546875
 const EXP_SMALLEST = -87.33654022216797
 
 function exp(x: Expr, emit: Emit): Expr {
@@ -98,7 +99,7 @@ function exp(x: Expr, emit: Emit): Expr {
   // y·2ⁿ by adding n to the exponent: right up to the largest float, where 2ⁿ alone would overflow.
   const scaled = a.float(a.iadd(a.bits(y), a.shl(a.bits(shifted), 23)))
   const finite = a.select(a.lt(x, EXP_SMALLEST), 0, scaled)
-  return a.select(a.le(x, EXP_LARGEST), finite, a.add(x, Infinity))
+  return a.select(a.lt(x, EXP_OVERFLOW), finite, a.add(x, Infinity))
 }
 
 const SMALLEST_NORMAL = 1.1754943508222875e-38
