@@ -73,7 +73,7 @@ export class DataLoader<Item = readonly Tensor[]> implements AsyncIterable<reado
   #seed: number | undefined
   /** Where the next iteration begins. */
   #next = { epoch: 0, batch: 0 }
-  /** The iteration under way. */
+  /** How far the last iteration came, unless it came to its end. */
   #now: { readonly epoch: number; readonly batch: number } | undefined
   #team: Promise<Team> | undefined
 
@@ -118,7 +118,10 @@ export class DataLoader<Item = readonly Tensor[]> implements AsyncIterable<reado
     return this.#seed
   }
 
-  /** Inside of a loop the batch in its body counts as done. */
+  /**
+   * How far the last iteration came; the batch in the body of a loop counts as done. After a `break` it is still there,
+   * so that a run which ends there can be resumed there, though the next loop here begins the next epoch.
+   */
   stateDict(): LoaderState {
     const { epoch, batch } = this.#now ?? this.#next
     return { epoch, batch, seed: this.seed, items: this.dataset.length, batches: this.length }
@@ -147,22 +150,20 @@ export class DataLoader<Item = readonly Tensor[]> implements AsyncIterable<reado
     const batches = this.#batches.batches(new Random(this.seed, epoch))
     const made: Promise<readonly Tensor[]>[] = []
     let asked = first
-    try {
-      for (let b = first; b < batches.length; b++) {
-        this.#options.signal?.throwIfAborted()
-        for (; asked < batches.length && asked <= b + this.#prefetch; asked++) {
-          const batch = this.#make(batches[asked], epoch)
-          batch.catch(() => {}) // it is reported when its turn comes
-          made.push(batch)
-        }
-        const batch = await made.shift()
-        this.#options.signal?.throwIfAborted()
-        this.#now = { epoch, batch: b + 1 }
-        if (batch !== undefined) yield batch
+    this.#now = { epoch, batch: first }
+    for (let b = first; b < batches.length; b++) {
+      this.#options.signal?.throwIfAborted()
+      for (; asked < batches.length && asked <= b + this.#prefetch; asked++) {
+        const batch = this.#make(batches[asked], epoch)
+        batch.catch(() => {}) // it is reported when its turn comes
+        made.push(batch)
       }
-    } finally {
-      if (this.#now?.epoch === epoch) this.#now = undefined
+      const batch = await made.shift()
+      this.#options.signal?.throwIfAborted()
+      this.#now = { epoch, batch: b + 1 }
+      if (batch !== undefined) yield batch
     }
+    this.#now = undefined
   }
 
   /** Ends the workers; the next iteration starts new ones. Without workers it does nothing. */

@@ -23,6 +23,14 @@ describe('safetensors', () => {
     expect(readSafetensors(bytes).tensors.size).toBe(0)
   })
 
+  it('reads a Buffer of Node, which lies in a pool', () => {
+    const data = Float32Array.of(1.5, -2)
+    const whole = writeSafetensors(new Map([['x', encode({ dtype: 'float32', shape: [2], data })]]))
+    const buffer = Buffer.from(whole)
+    const stored = readSafetensors(buffer).tensors.get('x')
+    expect(stored && decode(stored, 'x').data).toEqual(data)
+  })
+
   it('carries tensors of every kind there and back, aligned', () => {
     const tensors = new Map<string, StoredTensor>([
       ['flag', encode({ dtype: 'bool', shape: [3], data: Uint8Array.of(1, 0, 1) })],

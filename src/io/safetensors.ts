@@ -22,7 +22,9 @@ const LONGEST_HEADER = 100_000_000
  * The tensors of a file, as views of `bytes` (nothing is copied).
  * @throws BurnishError naming `where`, the rule, and the offending entry.
  */
-export function readSafetensors(bytes: Uint8Array, where = 'safetensors'): Safetensors {
+export function readSafetensors(file: Uint8Array, where = 'safetensors'): Safetensors {
+  // Node's Buffer is a Uint8Array whose slice() shares memory.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength)
   if (bytes.length < LENGTH_BYTES)
     fail(
       `${where}: ${bytes.length} bytes, but a safetensors file has at least ${LENGTH_BYTES}: it is truncated or of another format`,

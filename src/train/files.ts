@@ -47,7 +47,10 @@ export async function nodeFiles(): Promise<FileSystem> {
       await fs.mkdir(path, { recursive: true })
     },
     list: (path) => orAbsent(fs.readdir(path)),
-    read: (path) => orAbsent(fs.readFile(path)),
+    async read(path) {
+      const buffer = await orAbsent(fs.readFile(path))
+      return buffer && new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+    },
     async create(path) {
       const file = await fs.open(path, 'wx')
       return {
