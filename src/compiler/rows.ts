@@ -31,6 +31,11 @@ import { type Loop, mergeLoops } from './merge.js'
 
 const UNROLL = 16
 const CHUNK = 1024
+/**
+ * Elements along the lanes at a time where a tensor strides along them: each is on a cache line of its own, which the
+ * loops inside use up before it is lost.
+ */
+const STRIDED = 64
 /** Vector accumulators of a sum along a reduced axis. */
 const TURNS = 4
 
@@ -52,6 +57,8 @@ interface RowPlan {
   readonly merge: (address: Affine) => Affine
   readonly lanes: LanePlace
   readonly unrolled: boolean
+  /** Some tensor is not contiguous along the lanes. */
+  readonly strided: boolean
   /** Full members kept in scratch between stages. */
   readonly kept: ReadonlySet<Node>
 }
@@ -117,7 +124,12 @@ function planRows(group: RowGroup, context: LowerContext): RowPlan {
   const innerScore = unrolled || hasArgmax ? -1 : score(inner.loops.at(-1))
   const lanes: LanePlace =
     Math.max(outerScore, innerScore) < 0 ? 'none' : innerScore > outerScore ? 'inner' : 'outer'
-  return { outer: outer.loops, inner: inner.loops, merge, lanes, unrolled, kept }
+  const last = outer.loops.at(-1)
+  const strided =
+    lanes === 'outer' &&
+    last !== undefined &&
+    merged.some((address) => Math.abs(coefficientOf(address, last.variable)) > 1)
+  return { outer: outer.loops, inner: inner.loops, merge, lanes, unrolled, strided, kept }
 }
 
 const same = (address: Affine) => address
@@ -184,18 +196,23 @@ function buildRows(
   const outerLoops = [...plan.outer]
   const lane =
     lanes === 'outer' ? outerLoops.pop() : lanes === 'inner' ? plan.inner.at(-1) : undefined
-  const parallel = takeParallel(outerLoops)
-  const chunked = parallel === undefined && lanes === 'outer' && lane ? lane : undefined
-  const chunk = rowSize > 1 ? width * Math.max(1, Math.ceil(64 / rowSize)) : CHUNK
+  // The lanes' loop is cut in blocks where threads have nothing else to share out, and where it strides.
+  const along = lanes === 'outer' ? lane : undefined
+  const size = plan.strided ? STRIDED : rowSize > 1 ? width * Math.ceil(64 / rowSize) : CHUNK
+  const blocks = along ? Math.ceil(along.extent / size) : 1
+  const cut = plan.strided && blocks > 1
+  const parallel = cut && blocks >= 4 ? undefined : takeParallel(outerLoops)
+  const block = parallel ? (cut ? space.names.variable('block') : undefined) : undefined
   const variable = parallel?.variable ?? space.names.variable('chunk')
-  const extent = parallel?.extent ?? (chunked ? Math.ceil(chunked.extent / chunk) : 1)
+  const extent = parallel?.extent ?? blocks
   builder.outermost(variable)
+  const blockVariable = block ?? (parallel ? undefined : variable)
 
   const row = () => buildRow(group, context, plan, builder, operands, lanes, lane)
   const rowsAlongLane = (loop: Loop) => {
     const whole = loop.extent - (loop.extent % width)
-    const base = chunked ? ofVariable(variable, chunk) : constant(0)
-    const end = chunked ? [addAffine(base, constant(chunk))] : []
+    const base = blockVariable ? ofVariable(blockVariable, size) : constant(0)
+    const end = blockVariable ? [addAffine(base, constant(size))] : []
     if (whole > 0) {
       builder.lane = loop.variable
       builder.loop(loop.variable, bound('from', base), bound('to', whole, ...end), width, row)
@@ -214,10 +231,11 @@ function buildRows(
     if (k < outerLoops.length) {
       const loop = outerLoops[k]
       builder.loop(loop.variable, 0, loop.extent, 1, () => nest(k + 1))
-    } else if (lanes === 'outer' && lane) rowsAlongLane(lane)
+    } else if (along) rowsAlongLane(along)
     else row()
   }
-  nest(0)
+  if (block) builder.loop(block, 0, blocks, 1, () => nest(0))
+  else nest(0)
   return finishKernel(
     context,
     operands,
