@@ -17,6 +17,13 @@ export const testMachine: Machine = {
   secondLevelCache: 1024 * 1024,
 }
 
+/** Caches so small that every sum is cut in blocks and no copy is local. */
+export const crampedMachine: Machine = {
+  ...testMachine,
+  firstLevelCache: 512,
+  secondLevelCache: 4096,
+}
+
 export interface Ran {
   readonly program: Program
   readonly outputs: readonly TypedArray[]
@@ -29,10 +36,11 @@ export interface Ran {
 export function runGraph(
   graph: Graph,
   bind: (input: InputNode) => TypedArray,
-  options: CompileOptions = {},
+  options: CompileOptions & { readonly machine?: Machine } = {},
 ): Ran {
   const inputs = inputsOf(graph)
-  const program = compileGraph(graph, testMachine, inputs, options)
+  const { machine = testMachine } = options
+  const program = compileGraph(graph, machine, inputs, options)
   return { program, ...runProgram(program, inputs, graph, bind) }
 }
 

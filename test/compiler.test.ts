@@ -6,7 +6,7 @@ import { sizeOf } from '../src/base/shape.js'
 import { convSpec, convTransposeSpec, linearSpec, matmulSpec } from '../src/graph/contract.js'
 import { interpret } from '../src/graph/interpret.js'
 import * as g from '../src/graph/node.js'
-import { runGraph } from './compiled.js'
+import { crampedMachine, runGraph } from './compiled.js'
 
 function inputs() {
   const data = new Map<g.InputNode, TypedArray>()
@@ -42,6 +42,7 @@ function inputs() {
 function agree(graph: g.Graph, bind: (input: g.InputNode) => TypedArray, tolerance = 1e-5) {
   const expected = interpret(graph, bind)
   const got = runGraph(graph, bind)
+  const cramped = runGraph(graph, bind, { machine: crampedMachine })
   const compare = (want: ArrayLike<number>, have: ArrayLike<number>, what: string) => {
     let most = 1e-6
     for (let i = 0; i < want.length; i++)
@@ -53,9 +54,11 @@ function agree(graph: g.Graph, bind: (input: g.InputNode) => TypedArray, toleran
   }
   expected.outputs.forEach((want, i) => {
     compare(want, got.outputs[i], `output ${i}`)
+    compare(want, cramped.outputs[i], `output ${i} with small caches`)
   })
   expected.updates.forEach((want, i) => {
     compare(want, got.updates[i], `update ${i}`)
+    compare(want, cramped.updates[i], `update ${i} with small caches`)
   })
   return got
 }
@@ -144,6 +147,7 @@ test('matrix products', () => {
     [1, 40, 9],
     [40, 1, 9],
     [8, 30, 64],
+    [9, 20, 512],
   ]) {
     const a = float(m, k)
     const w = float(n, k)

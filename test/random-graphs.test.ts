@@ -8,7 +8,7 @@ import { interpret } from '../src/graph/interpret.js'
 import * as g from '../src/graph/node.js'
 import { printGraph } from '../src/graph/print.js'
 import type { ScalarFn } from '../src/graph/scalar.js'
-import { runGraph } from './compiled.js'
+import { crampedMachine, runGraph, testMachine } from './compiled.js'
 
 class Maker {
   readonly data = new Map<g.InputNode, TypedArray>()
@@ -200,7 +200,7 @@ function run(seed: number): void {
   const graph: g.Graph = { outputs: all, updates }
   const bind = (node: g.InputNode) => m.data.get(node) as TypedArray
   const want = interpret(graph, bind)
-  const got = runGraph(graph, bind)
+  const got = runGraph(graph, bind, { machine: seed % 2 === 0 ? crampedMachine : testMachine })
   const compare = (expected: ArrayLike<number>, values: ArrayLike<number>, what: string) => {
     let most = 1e-3
     for (let i = 0; i < expected.length; i++) most = Math.max(most, Math.abs(expected[i]))

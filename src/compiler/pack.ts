@@ -19,9 +19,9 @@ import type { Prepared } from './compile.js'
 import { type ContractDomain, contractDomain, type Operand } from './contraction.js'
 import type { Machine } from './program.js'
 
-/** Nanoseconds to copy an element into another order, and for one multiply-add of a full vector tile. */
+/** Nanoseconds to copy an element into another order, and for one multiply-add of a vector of one lane. */
 const COPY = 1.2
-const MULTIPLY = 0.05
+const MULTIPLY = 0.2
 /** Nanoseconds to read a byte from beyond the second-level cache. */
 const STREAM = 0.07
 /** How much slower a multiply-add is in scalar code. */
@@ -107,7 +107,7 @@ function pack(
     const plan = planLane(node, domain, axis, work, machine)
     if (plan && (best === undefined || plan.cost < best.cost)) best = plan
   }
-  if (!best || best.cost >= work * MULTIPLY * SCALAR) return node
+  if (!best || best.cost >= ((work * MULTIPLY) / machine.lanes) * SCALAR) return node
   const operands = names.map((name, i) => {
     const plan = best.copies[name]
     return plan ? copy(node.args[i], plan) : node.args[i]
@@ -205,7 +205,7 @@ function planLane(
   const filled = extent / (Math.ceil(extent / machine.lanes) * machine.lanes)
   const wide = extent >= step ? 1 : 0.6 + (0.4 * extent) / step
   const tiled = rows > 1 || carried === 2 ? 1 : 0.5
-  cost += (work * MULTIPLY) / (filled * wide * tiled)
+  cost += (work * MULTIPLY) / (machine.lanes * filled * wide * tiled)
   return { axis, cost, copies }
 }
 

@@ -13,6 +13,8 @@ import type { LowerContext } from './lower.js'
 
 /** First-level caches that a tile's panel must fill before sums are cut into blocks. */
 const HOIST_FROM = 1.5
+/** A sum is not cut in shorter blocks than this: each passes the partial sums through memory once. */
+const LEAST_BLOCK = 64
 
 /** How one output axis is walked: `trips` turns of `step` from `start`, each at `offsets`. */
 export interface Segment {
@@ -39,6 +41,8 @@ export interface TilePlan {
   /** Summed axes outside of the output's loops: sums are accumulated in memory. */
   readonly hoisted: readonly Axis[]
   readonly summed: readonly Axis[]
+  /** Summed axes cut in two: what stands for the variable. */
+  readonly cuts: readonly { readonly variable: Variable; readonly whole: Affine }[]
 }
 
 export const conditionsOf = (operand: Operand) => ('inside' in operand ? operand.inside : [])
@@ -107,17 +111,22 @@ export function planTiles(
     columnTile = columns ? divisorNear(columns.extent, most[1]) : 1
   }
   const loops = outer.filter((axis) => axis !== lane && axis !== rows && axis !== columns)
-  const hoisted = group.chain.length === 1 ? hoist(summed, width * vectorsAcross, context) : []
+  // Partial sums wait in the result's own memory, so it must hold them as they are.
+  const canHoist = end.dtype === 'float32' && !group.commit
+  const sums = canHoist
+    ? hoist(summed, width * vectorsAcross, context, domain, free)
+    : { hoisted: [], summed, cuts: [] }
   return {
     lane,
     rows,
     columns,
-    laneSegments: lane ? laneSegments(lane.extent, width, vectorsAcross, hoisted.length === 0) : [],
+    laneSegments: lane
+      ? laneSegments(lane.extent, width, vectorsAcross, sums.hoisted.length === 0)
+      : [],
     rowSegments: rows ? tileSegments(rows.extent, rowTile) : [],
     columnSegments: columns ? tileSegments(columns.extent, columnTile) : [],
     loops,
-    hoisted,
-    summed: summed.slice(hoisted.length),
+    ...sums,
   }
 }
 
@@ -129,14 +138,36 @@ function hoist(
   summed: readonly Axis[],
   panelWidth: number,
   context: LowerContext,
-): readonly Axis[] {
+  domain: ContractDomain,
+  free: (axis: Axis) => boolean,
+): Pick<TilePlan, 'hoisted' | 'summed' | 'cuts'> {
+  const cache = context.machine.firstLevelCache
   const panel = (axes: readonly Axis[]) =>
     axes.reduce((n, axis) => n * axis.extent, 1) * panelWidth * 4
-  if (panel(summed) <= HOIST_FROM * context.machine.firstLevelCache) return []
+  if (panel(summed) <= HOIST_FROM * cache) return { hoisted: [], summed, cuts: [] }
   let count = 0
-  while (count < summed.length - 1 && panel(summed.slice(count)) > context.machine.firstLevelCache)
-    count++
-  return summed.slice(0, count)
+  while (count < summed.length - 1 && panel(summed.slice(count)) > cache) count++
+  const hoisted = summed.slice(0, count)
+  const rest = summed.slice(count)
+  const [axis] = rest
+  // One long axis is left: it is cut in blocks of its own.
+  const block = axis ? largestDivisor(axis.extent, Math.floor(cache / (panelWidth * 4))) : 1
+  if (rest.length !== 1 || !free(axis) || block === axis.extent || block < LEAST_BLOCK)
+    return { hoisted, summed: rest, cuts: [] }
+  const { names, extents } = domain.space
+  const part = (name: string, extent: number): Axis => {
+    const variable = names.variable(`${axis.variable.name}${name}`)
+    extents.set(variable.id, extent)
+    return { variable, extent }
+  }
+  const outer = part('h', axis.extent / block)
+  const inner = part('l', block)
+  const whole = addAffine(ofVariable(outer.variable, block), ofVariable(inner.variable))
+  return {
+    hoisted: [...hoisted, outer],
+    summed: [inner],
+    cuts: [{ variable: axis.variable, whole }],
+  }
 }
 
 /** The output axis for vectors: contiguous in the result and in one operand or both, and never clipped. */

@@ -135,6 +135,7 @@ class TileBuilder {
         out = substitute(out, plan.columns.variable, addAffine(columnAt, constant(place.column)))
       if (plan.lane)
         out = substitute(out, plan.lane.variable, ofVariable(plan.lane.variable, 1, place.lane))
+      for (const cut of plan.cuts) out = substitute(out, cut.variable, cut.whole)
       return out
     }
     const accumulators = places.map(() => b.local('f32', width))
@@ -155,15 +156,34 @@ class TileBuilder {
       this.operands.buffers[out].read = true
     } else zeros()
     this.sum(places, accumulators, at, width)
-    places.forEach((place, i) => {
-      const index = domain.index.map((affine) => at(affine, place))
-      const end = endAt(place)
-      const core = this.group.core
-      b.bind(core, index, localOf(accumulators[i]))
-      const value = this.end === core ? localOf(accumulators[i]) : b.evaluate(this.end, end)
-      b.store(this.end, this.operands.write(this.end), end, value)
-    })
-    b.unbind(this.group.core)
+    const out = this.operands.write(this.end)
+    const { core } = this.group
+    const partial = () => {
+      places.forEach((place, i) => {
+        b.store(this.end, out, endAt(place), localOf(accumulators[i]))
+      })
+    }
+    if (this.end === core) {
+      partial()
+      return
+    }
+    const finish = () => {
+      places.forEach((place, i) => {
+        const index = domain.index.map((affine) => at(affine, place))
+        b.bind(core, index, localOf(accumulators[i]))
+        b.store(this.end, out, endAt(place), b.evaluate(this.end, endAt(place)))
+      })
+      b.unbind(core)
+    }
+    if (plan.hoisted.length === 0) {
+      finish()
+      return
+    }
+    const last = plan.hoisted.map((axis) => ({
+      affine: ofVariable(axis.variable, 1, 1 - axis.extent),
+      extent: 1,
+    }))
+    b.when(last, finish, partial)
   }
 
   /** The loops of the sum, clipped, and the multiply-adds. */
