@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { TypedArray } from '../base/dtype.js'
 import { convSpec } from './contract.js'
-import { evaluate, interpret, reportingNodes } from './interpret.js'
+import { evaluate, interpret } from './interpret.js'
 import {
   concat,
   constant,
@@ -19,6 +19,7 @@ import {
   scatterAdd,
   view,
 } from './node.js'
+import { reportingNodes } from './reports.js'
 
 const values = new Map<InputNode, TypedArray>()
 function floats(shape: readonly number[], ...data: number[]): InputNode {

@@ -16,6 +16,7 @@ import {
   rootsOf,
   topological,
 } from './node.js'
+import { mayReport } from './reports.js'
 import { expandComposites } from './simplify.js'
 import type { ViewOp } from './view.js'
 
@@ -33,18 +34,6 @@ export interface Interpreted {
 }
 
 type Bind = (input: InputNode) => TypedArray | Float64Array
-
-/** The nodes that may report, in order of their codes 1, 2, …: gathers and scatters, then the guard. */
-export function reportingNodes(graph: Graph): Node[] {
-  const expanded = expandComposites(graph)
-  const nodes = topological(rootsOf(expanded)).filter(mayReport)
-  if (expanded.guard) nodes.push(expanded.guard)
-  return nodes
-}
-
-function mayReport(node: Node): boolean {
-  return node.kind === 'gather' || node.kind === 'scatterAdd'
-}
 
 /** Runs a graph; composites are expanded first. */
 export function interpret(graph: Graph, bind: Bind): Interpreted {
