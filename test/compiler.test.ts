@@ -148,6 +148,7 @@ test('matrix products', () => {
     [40, 1, 9],
     [8, 30, 64],
     [9, 20, 512],
+    [33, 150, 24],
   ]) {
     const a = float(m, k)
     const w = float(n, k)

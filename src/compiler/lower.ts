@@ -79,8 +79,8 @@ export class Operands {
   }
 
   /** Room in the thread's scratch for `elements` of the node. */
-  scratch(node: Node, elements: number): number {
-    const key = `scratch ${this.id(node)}`
+  scratch(node: Node, elements: number, purpose = 'row'): number {
+    const key = `${purpose} ${this.id(node)}`
     const known = this.known.get(key)
     if (known !== undefined) return known
     const bytes = Math.ceil((elements * 4) / 64) * 64

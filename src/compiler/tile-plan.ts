@@ -4,7 +4,7 @@
 // The sizes come from measurements of micro-kernels: 2 splats × 4 vectors, or 4 × 2, keep WebAssembly's 16
 // registers busy without spilling; the machine description says which.
 import { linear } from './access.js'
-import { addAffine, coefficientOf, constant, ofVariable } from './build.js'
+import { addAffine, coefficientOf, constant, ofVariable, substitute } from './build.js'
 import type { Builder } from './builder.js'
 import type { ContractDomain, Operand } from './contraction.js'
 import type { ContractGroup } from './group.js'
@@ -13,6 +13,12 @@ import type { LowerContext } from './lower.js'
 
 /** First-level caches that a tile's panel must fill before sums are cut into blocks. */
 const HOIST_FROM = 1.5
+/** Tiles that must share a panel for its copy to pay. */
+const PANEL_USES = 8
+/** Elements from one row of a panel to the next from which it is copied. */
+const FAR_APART = 128
+/** Bytes of the largest panel. */
+const MOST_PANEL = 128 * 1024
 /** A sum is not cut in shorter blocks than this: each passes the partial sums through memory once. */
 const LEAST_BLOCK = 64
 
@@ -41,6 +47,8 @@ export interface TilePlan {
   /** Summed axes outside of the output's loops: sums are accumulated in memory. */
   readonly hoisted: readonly Axis[]
   readonly summed: readonly Axis[]
+  /** The operand whose panel, one tile's share of lanes over the inner sum, is copied into scratch first. */
+  readonly panel: 'a' | 'b' | undefined
   /** Summed axes cut in two: what stands for the variable. */
   readonly cuts: readonly { readonly variable: Variable; readonly whole: Affine }[]
 }
@@ -127,7 +135,41 @@ export function planTiles(
     columnSegments: columns ? tileSegments(columns.extent, columnTile) : [],
     loops,
     ...sums,
+    panel: choosePanel(domain, lane, rows, rowTile, sums, width * vectorsAcross),
   }
+}
+
+/**
+ * A panel whose rows lie far apart thrashes a cache of few ways, and takes a page a row: where enough tiles use
+ * it, it is copied side by side.
+ */
+function choosePanel(
+  domain: ContractDomain,
+  lane: Axis | undefined,
+  rows: Axis | undefined,
+  rowTile: number,
+  { summed, cuts }: Pick<TilePlan, 'summed' | 'cuts'>,
+  panelWidth: number,
+): 'a' | 'b' | undefined {
+  if (!lane || !rows || rows.extent < PANEL_USES * rowTile) return undefined
+  const carriers = (['a', 'b'] as const).filter(
+    (name) => coefficientOf(addressOf(domain[name]), lane.variable) !== 0,
+  )
+  if (carriers.length !== 1) return undefined
+  const [name] = carriers
+  const operand = domain[name]
+  if (conditionsOf(operand).length > 0) return undefined
+  const last = summed.at(-1)
+  if (!last) return undefined
+  const address = cuts.reduce(
+    (at, cut) => substitute(at, cut.variable, cut.whole),
+    addressOf(operand),
+  )
+  const apart = Math.abs(coefficientOf(address, last.variable))
+  const strided = Math.abs(coefficientOf(addressOf(operand), lane.variable)) > 1
+  const size = summed.reduce((n, axis) => n * axis.extent, 1) * panelWidth * 4
+  if (size > MOST_PANEL || last.extent < 8) return undefined
+  return apart >= FAR_APART || strided ? name : undefined
 }
 
 /**

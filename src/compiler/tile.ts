@@ -63,6 +63,8 @@ class TileBuilder {
   readonly operands: Operands
   readonly b: Builder
   private readonly end: Node
+  /** The lanes' offsets in the segment at hand. */
+  private offsets: readonly number[] = []
 
   constructor(group: ContractGroup, context: LowerContext, domain: ContractDomain, plan: TilePlan) {
     this.group = group
@@ -113,6 +115,57 @@ class TileBuilder {
     this.b.loop(axis.variable, segment.start, last + 1, segment.step, body)
     this.b.lane = undefined
     space.extents.set(axis.variable.id, axis.extent)
+  }
+
+  /** The panel's copy for one segment of lanes: [summed…, vector, lane]. */
+  copyPanel(segment: Segment | undefined): void {
+    const { b, plan, domain } = this
+    if (!plan.panel || !segment) return
+    this.offsets = segment.offsets
+    const operand = domain[plan.panel]
+    if (!('at' in operand)) return
+    const address = plan.cuts.reduce(
+      (at, cut) => substitute(at, cut.variable, cut.whole),
+      this.own(operand),
+    )
+    const from = this.bufferOf(operand.base)
+    if (from === undefined) return
+    const nest = (k: number): void => {
+      if (k < plan.summed.length) {
+        const { variable, extent } = plan.summed[k]
+        b.loop(variable, 0, extent, 1, () => nest(k + 1))
+        return
+      }
+      for (const lane of segment.offsets) {
+        const at = plan.lane
+          ? substitute(address, plan.lane.variable, ofVariable(plan.lane.variable, 1, lane))
+          : address
+        const stride = b.lane ? coefficientOf(at, b.lane) : 1
+        const value = b.place(load('float32', from, at, { lanes: b.lanes, stride }))
+        b.emitStore(this.panelBuffer(operand.base), this.panelAt(lane), 1, value)
+      }
+    }
+    nest(0)
+  }
+
+  /** Where the panel holds what belongs to this offset of the lanes. */
+  private panelAt(lane: number): Affine {
+    const { plan, b } = this
+    const width = this.offsets.length * b.lanes
+    let at = constant(this.offsets.indexOf(lane) * b.lanes)
+    let stride = width
+    for (const axis of [...plan.summed].reverse()) {
+      at = addAffine(at, ofVariable(axis.variable, stride))
+      stride *= axis.extent
+    }
+    return at
+  }
+
+  private panelBuffer(base: Node): number {
+    const { plan, context } = this
+    const rows = plan.summed.reduce((n, axis) => n * axis.extent, 1)
+    const { lanes, tile } = context.machine
+    return this.operands.scratch(base, rows * lanes * tile.vectors, 'panel')
   }
 
   tile(
@@ -249,18 +302,19 @@ class TileBuilder {
     at: (affine: Affine, place: Place) => Affine,
     width: number,
   ): void {
-    const { b, domain } = this
+    const { b, domain, plan } = this
     const loaded = new Map<string, Expr>()
-    const fetch = (operand: Operand, name: string, place: Place): Expr => {
+    const fetch = (operand: Operand, name: 'a' | 'b', place: Place): Expr => {
       if ('value' in operand) return num('f32', operand.value, width)
-      const address = at(this.own(operand), place)
+      const packed = plan.panel === name
+      const address = packed ? this.panelAt(place.lane) : at(this.own(operand), place)
       const key = `${name}${affineKey(address)}`
       const known = loaded.get(key)
       if (known) return known
-      const buffer = this.bufferOf(operand.base)
+      const buffer = packed ? this.panelBuffer(operand.base) : this.bufferOf(operand.base)
       if (buffer === undefined)
         throw new Error('internal: an operand of a contraction is not in memory')
-      const stride = b.lane ? coefficientOf(address, b.lane) : 1
+      const stride = b.lane && !packed ? coefficientOf(address, b.lane) : 1
       const local = b.local('f32', width)
       b.emit(set(local, load('float32', buffer, address, { lanes: width, stride })))
       const value = localOf(local)
@@ -354,7 +408,10 @@ function build(
   const lanesThen = () => {
     const segments = plan.lane ? plan.laneSegments : [undefined]
     for (const segment of segments)
-      t.walkLanes(segment, () => nest(inside, 0, () => columnsThen(segment)))
+      t.walkLanes(segment, () => {
+        t.copyPanel(segment)
+        nest(inside, 0, () => columnsThen(segment))
+      })
   }
   const hoistedThen = () => {
     const nestHoisted = (k: number): void => {
