@@ -46,22 +46,27 @@ export function layerValues(shape: Shape, fanIn: number): Tensor {
   return uniformValues(shape, -bound, bound)
 }
 
+/** Evenly distributed in [low, high). */
 export function uniform(p: Parameter, low = 0, high = 1): void {
   p.set(uniformValues(p.shape, low, high))
 }
 
+/** Normally distributed. */
 export function normal(p: Parameter, mean = 0, std = 1): void {
   p.set(normalValues(p.shape, mean, std))
 }
 
+/** One value everywhere. */
 export function constant(p: Parameter, value: number): void {
   p.set(new Float32Array(sizeOf(p.shape)).fill(value))
 }
 
+/** 0 everywhere. */
 export function zeros(p: Parameter): void {
   constant(p, 0)
 }
 
+/** 1 everywhere. */
 export function ones(p: Parameter): void {
   constant(p, 1)
 }
@@ -122,11 +127,13 @@ export function xavierUniform(p: Parameter, { gain = 1 }: { readonly gain?: numb
   uniform(p, -bound, bound)
 }
 
+/** Normal with standard deviation gain·√(2 / (fanIn + fanOut)). */
 export function xavierNormal(p: Parameter, { gain = 1 }: { readonly gain?: number } = {}): void {
   const { fanIn, fanOut } = fans(p.shape)
   normal(p, 0, gain * Math.sqrt(2 / (fanIn + fanOut)))
 }
 
+/** Which side keeps its variance, and through which nonlinearity. */
 export interface KaimingOptions {
   /** Negative slope of the leaky ReLU that follows; default 0. */
   readonly a?: number
@@ -146,6 +153,7 @@ export function kaimingUniform(p: Parameter, options: KaimingOptions = {}): void
   uniform(p, -bound, bound)
 }
 
+/** Normal with standard deviation gain/√fan. */
 export function kaimingNormal(p: Parameter, options: KaimingOptions = {}): void {
   normal(p, 0, kaimingDeviation(p, options))
 }
@@ -160,6 +168,7 @@ function normalQuantile(u: number): number {
   return x * Math.SQRT2
 }
 
+/** Options of truncNormal. */
 export interface TruncatedNormalOptions {
   readonly mean?: number
   readonly std?: number

@@ -16,11 +16,13 @@ export interface HostValues {
   readonly data: TypedArray
 }
 
+/** How loadStateDict takes what does not fit. */
 export interface LoadOptions {
   /** Whether every name and shape must fit; default true. */
   readonly strict?: boolean
 }
 
+/** What loadStateDict did not set, and what it did not use. */
 export interface LoadReport {
   /** In the model but not in the file, and the other way round. */
   readonly missing: readonly string[]
@@ -29,6 +31,7 @@ export interface LoadReport {
   readonly mismatched: readonly Mismatch[]
 }
 
+/** A name with another shape or dtype: `[3, 2]`, or `int32 [3, 2]`. */
 export interface Mismatch {
   readonly name: string
   readonly given: string

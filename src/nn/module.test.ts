@@ -214,7 +214,9 @@ describe('trees', () => {
     expect(bag.heads.has('c')).toBe(true)
     expect(bag.heads.keys().length).toBe(bag.heads.length)
     expect(() => bag.heads.get('x')).toThrow(/no module x; there are a, b, c/)
-    expect(() => bag.heads.set('p.q', new nn.Linear(1, 1))).toThrow(/must not be empty or contain a dot/)
+    expect(() => bag.heads.set('p.q', new nn.Linear(1, 1))).toThrow(
+      /must not be empty or contain a dot/,
+    )
     expect(() => bag.scales.at(7)).toThrow(/no parameter 7 among 3/)
     expect(() => bag.heads.forward()).toThrow(/no forward of its own/)
   })

@@ -27,6 +27,7 @@ export interface LayerSummary {
   readonly calls: number
 }
 
+/** A model in numbers; its text is the table. */
 export interface ModelSummary {
   readonly type: string
   readonly inputs: readonly Shape[]

@@ -22,17 +22,20 @@ import {
   withDefaults,
 } from './rule.js'
 
+/** Options of optimizers with two moments. */
 export interface MomentOptions extends DecayOptions {
   /** Decay of the mean and of the mean square of gradients. */
   betas: readonly [number, number]
   eps: number
 }
 
+/** Options of Adam and AdamW. */
 export interface AdamOptions extends MomentOptions {
   /** Divides by the greatest mean square so far. */
   amsgrad: boolean
 }
 
+/** Options of optimizers whose weight decay may be decoupled. */
 export interface DecoupledOptions extends MomentOptions {
   /** Weight decay shrinks the parameter itself, as in AdamW, instead of joining the gradient. */
   decoupledWeightDecay: boolean
@@ -162,6 +165,7 @@ export class Adamax extends MomentOptimizer<MomentOptions> {
   }
 }
 
+/** Options of NAdam. */
 export interface NAdamOptions extends DecoupledOptions {
   momentumDecay: number
 }
@@ -247,6 +251,7 @@ export class RAdam extends MomentOptimizer<DecoupledOptions> {
   }
 }
 
+/** Options of Lion. */
 export interface LionOptions extends DecayOptions {
   /** The share of the mean in the direction, and the decay of the mean. */
   betas: readonly [number, number]

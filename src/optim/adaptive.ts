@@ -16,6 +16,7 @@ import {
   withDefaults,
 } from './rule.js'
 
+/** Options of RMSprop. */
 export interface RMSpropOptions extends DecayOptions {
   /** Decay of the mean square. */
   alpha: number
@@ -81,6 +82,7 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
   }
 }
 
+/** Options of Adagrad. */
 export interface AdagradOptions extends DecayOptions {
   lrDecay: number
   initialAccumulatorValue: number
@@ -130,6 +132,7 @@ export class Adagrad extends Optimizer<AdagradOptions> {
   }
 }
 
+/** Options of Adadelta. */
 export interface AdadeltaOptions extends DecayOptions {
   /** Decay of both mean squares. */
   rho: number

@@ -11,6 +11,7 @@ import { Parameter } from '../tensor/parameter.js'
 import { fromNode, type Tensor } from '../tensor/tensor.js'
 import { Scalar } from '../tensor/value.js'
 
+/** How fast averages follow. */
 export interface AverageOptions {
   /** The part of the average that stays in each update; may be changed later. Default 0.999. */
   readonly decay?: number

@@ -4,6 +4,7 @@ import { fail } from '../base/errors.js'
 import type { BaseOptions } from './rule.js'
 import { cosine, LRScheduler, type Scheduled } from './schedules.js'
 
+/** The shape of the cycle. */
 export interface OneCycleOptions {
   /** Steps of the whole cycle. */
   readonly totalSteps: number

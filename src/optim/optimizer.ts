@@ -29,6 +29,7 @@ export type GroupOptions<Options> = Partial<Options> & { readonly parameters: It
 /** What an optimizer is made of: parameters, or groups of them. */
 export type Given<Options> = Iterable<Parameter> | readonly GroupOptions<Options>[]
 
+/** Parameters that share their options. */
 export interface Group<Options> {
   readonly parameters: readonly Parameter[]
   /** May be changed between steps; numbers compile nothing, unless they become 0 or cease to be. */
@@ -45,6 +46,7 @@ interface Kept {
 const start = (shape: Shape, value: number) =>
   new Parameter(tensor(new Float32Array(sizeOf(shape)).fill(value), { shape }), { role: 'state' })
 
+/** The base of optimizers: a subclass has defaults, checks, and one rule for a parameter. */
 export abstract class Optimizer<Options extends BaseOptions = BaseOptions> {
   readonly groups: readonly Group<Options>[] = []
   readonly #defaults: Options

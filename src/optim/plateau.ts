@@ -3,6 +3,7 @@
 import { fail } from '../base/errors.js'
 import type { Scheduled } from './schedules.js'
 
+/** When a measurement counts as better, and what follows when none does. */
 export interface PlateauOptions {
   /** Whether less (a loss, the default) or more (an accuracy) is better. */
   readonly mode?: 'min' | 'max'

@@ -7,6 +7,7 @@ import { fail } from '../base/errors.js'
 import { map, type Node } from '../graph/node.js'
 import { add, div, mul, neg, sub } from '../nn/nodes/math.js'
 
+/** What all optimizers have. */
 export interface BaseOptions {
   /** The learning rate. */
   lr: number
@@ -45,6 +46,7 @@ export interface StateStart {
   readonly value?: number
 }
 
+/** What most optimizers have. */
 export interface DecayOptions extends BaseOptions {
   /** Adds this times the parameter to its gradient: an L2 penalty. */
   weightDecay: number

@@ -21,6 +21,7 @@ export interface SchedulerState {
   readonly parts?: readonly SchedulerState[]
 }
 
+/** The base of schedules: a subclass says the rate after a number of steps. */
 export abstract class LRScheduler {
   readonly optimizer: Scheduled
   /** Calls of step() so far. */

@@ -14,6 +14,7 @@ import {
   withDefaults,
 } from './rule.js'
 
+/** Options of SGD. */
 export interface SGDOptions extends DecayOptions {
   momentum: number
   /** The buffer takes (1 − dampening) of each gradient but the first. */

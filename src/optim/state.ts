@@ -44,6 +44,7 @@ export interface LoadableState {
 /** The prefix of the tensors that count steps. */
 export const COUNT = 'count'
 
+/** The value as a tensor. */
 export function stateTensor(value: Tensor | HostTensor): Tensor {
   return value instanceof Tensor
     ? value

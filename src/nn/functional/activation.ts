@@ -156,6 +156,7 @@ function hardGate(x: Node): Node {
   return div(atMost(atLeast(add(x, 3), 0), 6), 6)
 }
 
+/** min(max(x + 3, 0), 6) / 6: a sigmoid of straight lines. */
 export function hardsigmoid(input: Tensor): Tensor {
   return elementwise(input, 'hardsigmoid', hardGate)
 }
@@ -202,6 +203,7 @@ export function softshrink(
   )
 }
 
+/** The slopes of rrelu. */
 export interface RReLUOptions {
   /** Bounds of the slope. Default 1/8 and 1/3. */
   readonly lower?: number

@@ -13,6 +13,7 @@ import { padChecked } from './padding.js'
 
 type Sizes = number | readonly number[]
 
+/** Numbers count for all spatial dimensions; or give one for each. */
 export interface ConvOptions {
   readonly stride?: Sizes
   /** Zeros on both sides; `same` keeps the size (stride 1), `valid` is 0. */
@@ -24,6 +25,7 @@ export interface ConvOptions {
   readonly paddingMode?: 'zeros' | 'reflect' | 'replicate' | 'circular'
 }
 
+/** Numbers count for all spatial dimensions; or give one for each. */
 export interface ConvTransposeOptions {
   readonly stride?: Sizes
   readonly padding?: Sizes
@@ -67,6 +69,7 @@ export function conv3d(
   return convolution('conv3d', 3, input, weight, bias, options)
 }
 
+/** input [N, C, L], weight [C, O/groups, K], bias [O] → [N, O, L′]: see convTranspose2d. */
 export function convTranspose1d(
   input: Tensor,
   weight: Tensor,
@@ -89,6 +92,7 @@ export function convTranspose2d(
   return transposedConvolution('convTranspose2d', 2, input, weight, bias, options)
 }
 
+/** input [N, C, D, H, W], weight [C, O/groups, KD, KH, KW], bias [O] → [N, O, D′, H′, W′]: see convTranspose2d. */
 export function convTranspose3d(
   input: Tensor,
   weight: Tensor,

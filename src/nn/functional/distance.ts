@@ -35,6 +35,7 @@ export function cosineSimilarity(
   return fromNode(mul(unit(a), unit(b)), x1, x2).sum(axis)
 }
 
+/** The norm of a pairwise distance. */
 export interface PairwiseDistanceOptions {
   /** The order of the norm; default 2. */
   readonly p?: number

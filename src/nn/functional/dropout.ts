@@ -7,6 +7,7 @@ import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import { lt, mul, where } from '../nodes/math.js'
 import { floatNode } from './checks.js'
 
+/** What is dropped, and whether. */
 export interface DropoutOptions {
   /** The probability of being dropped. Default 0.5. */
   readonly p?: number

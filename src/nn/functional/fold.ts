@@ -8,6 +8,7 @@ import { by, floatNode, perDimension } from './checks.js'
 
 type Sizes = number | readonly number[]
 
+/** Where windows lie; numbers count for both dimensions. */
 export interface FoldOptions {
   readonly dilation?: Sizes
   /** Zeros on both sides. */

@@ -63,6 +63,7 @@ export function embedding(
   return fromNode(embed(table, indexNode(input, 'embedding', 'input'), padding), input, weight)
 }
 
+/** Which keys a query sees, and how scores are scaled. */
 export interface AttentionOptions {
   /** bool: true where a query may see a key; float: added to the scores. Broadcasts to [.., L, S]. */
   readonly attnMask?: Tensor

@@ -31,6 +31,7 @@ import { pairwise, type Reduction, type ReductionOptions, reduced, weightFor } f
 
 export type { Reduction } from './reduction.js'
 
+/** Options of losses with class labels. */
 export interface ClassLossOptions extends ReductionOptions {
   /** Weight of each class, [C]. */
   readonly weight?: Tensor
@@ -38,6 +39,7 @@ export interface ClassLossOptions extends ReductionOptions {
   readonly ignoreIndex?: number
 }
 
+/** Options of crossEntropy. */
 export interface CrossEntropyOptions extends ClassLossOptions {
   /** Mixes the labels with the uniform distribution: between 0 and 1. */
   readonly labelSmoothing?: number

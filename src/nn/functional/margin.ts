@@ -81,6 +81,7 @@ export function hingeEmbeddingLoss(
   return fromNode(reduced(loss, reduction), input)
 }
 
+/** Options of tripletMarginLoss. */
 export interface TripletOptions extends ReductionOptions {
   /** Default 1. */
   readonly margin?: number
@@ -112,6 +113,7 @@ export function tripletMarginLoss(
   return fromNode(reduced(loss, reduction), near, far)
 }
 
+/** Options of poissonNllLoss. */
 export interface PoissonOptions extends ReductionOptions {
   /** Whether the input is the logarithm of the rate; default true. */
   readonly logInput?: boolean
@@ -136,6 +138,7 @@ export function poissonNllLoss(
   })
 }
 
+/** Options of gaussianNllLoss. */
 export interface GaussianOptions extends ReductionOptions {
   /** Adds the constant log(2π)/2. */
   readonly full?: boolean
@@ -202,6 +205,7 @@ export function multiLabelSoftMarginLoss(
   return fromNode(reduced(row, reduction), input, target, weight)
 }
 
+/** Options of multiMarginLoss. */
 export interface MultiMarginOptions extends ReductionOptions {
   /** The power of each violation, 1 or 2; default 1. */
   readonly p?: 1 | 2

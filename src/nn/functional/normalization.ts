@@ -15,6 +15,7 @@ import {
 } from '../nodes/normalization.js'
 import { floatNode } from './checks.js'
 
+/** What follows a normalisation: weight·y + bias. */
 export interface AffineOptions {
   readonly weight?: Tensor
   readonly bias?: Tensor
@@ -22,6 +23,7 @@ export interface AffineOptions {
   readonly eps?: number
 }
 
+/** Options of batchNorm. */
 export interface BatchNormOptions extends AffineOptions {
   /** Normalises by the batch's own mean and variance, and moves the running ones towards them. */
   readonly training?: boolean
@@ -135,6 +137,7 @@ export function groupNorm(
   return grouped('groupNorm', input, numGroups, { weight, bias, eps })
 }
 
+/** Options of instanceNorm. */
 export interface InstanceNormOptions extends AffineOptions {
   /** Statistics that stand in for the input's own when `useInputStats` is false, and follow them when it is true. */
   readonly runningMean?: Parameter

@@ -5,6 +5,7 @@ import type { Node } from '../../graph/node.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import { type OwnPadding, padAlong } from '../nodes/padding.js'
 
+/** What padding is filled with: a constant, the mirrored inside, the edge, the other end. */
 export type PaddingMode = 'constant' | OwnPadding
 
 /** Axis `axis` of x padded, after a check that there are values enough. */

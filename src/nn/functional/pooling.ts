@@ -16,6 +16,7 @@ import { tooLarge } from './convolution.js'
 
 type Sizes = number | readonly number[]
 
+/** Numbers count for all spatial dimensions; or give one for each. */
 export interface MaxPoolOptions {
   /** Default: the kernel's size. */
   readonly stride?: Sizes
@@ -26,6 +27,7 @@ export interface MaxPoolOptions {
   readonly ceilMode?: boolean
 }
 
+/** Numbers count for all spatial dimensions; or give one for each. */
 export interface AvgPoolOptions {
   readonly stride?: Sizes
   /** Zeros on both sides, at most half the kernel. */
@@ -51,6 +53,7 @@ export function maxPool2d(input: Tensor, kernelSize: Sizes, options?: MaxPoolOpt
   return maximum('maxPool2d', 2, input, kernelSize, options)
 }
 
+/** input [N, C, D, H, W] → [N, C, D′, H′, W′]: the largest of each window. See maxPool2d. */
 export function maxPool3d(input: Tensor, kernelSize: Sizes, options?: MaxPoolOptions): Tensor {
   return maximum('maxPool3d', 3, input, kernelSize, options)
 }
@@ -65,12 +68,14 @@ export function avgPool2d(input: Tensor, kernelSize: Sizes, options?: AvgPoolOpt
   return average('avgPool2d', 2, input, kernelSize, options)
 }
 
+/** input [N, C, D, H, W] → [N, C, D′, H′, W′]: the mean of each window. */
 export function avgPool3d(input: Tensor, kernelSize: Sizes, options?: AvgPoolOptions): Tensor {
   return average('avgPool3d', 3, input, kernelSize, options)
 }
 
 type OutputSizes = number | readonly (number | null)[]
 
+/** input [N, C, L] → [N, C, outputSize]: means of windows that divide L as evenly as they can. */
 export function adaptiveAvgPool1d(input: Tensor, outputSize: OutputSizes): Tensor {
   return adaptive('adaptiveAvgPool1d', 1, input, outputSize, 'mean')
 }
@@ -80,18 +85,22 @@ export function adaptiveAvgPool2d(input: Tensor, outputSize: OutputSizes): Tenso
   return adaptive('adaptiveAvgPool2d', 2, input, outputSize, 'mean')
 }
 
+/** input [N, C, D, H, W] → [N, C, …outputSize]: see adaptiveAvgPool2d. */
 export function adaptiveAvgPool3d(input: Tensor, outputSize: OutputSizes): Tensor {
   return adaptive('adaptiveAvgPool3d', 3, input, outputSize, 'mean')
 }
 
+/** input [N, C, L] → [N, C, outputSize]: the largest of windows that divide L as evenly as they can. */
 export function adaptiveMaxPool1d(input: Tensor, outputSize: OutputSizes): Tensor {
   return adaptive('adaptiveMaxPool1d', 1, input, outputSize, 'max')
 }
 
+/** The largest of windows chosen so that the result is [N, C, …outputSize]; null keeps a dimension. */
 export function adaptiveMaxPool2d(input: Tensor, outputSize: OutputSizes): Tensor {
   return adaptive('adaptiveMaxPool2d', 2, input, outputSize, 'max')
 }
 
+/** input [N, C, D, H, W] → [N, C, …outputSize]: see adaptiveMaxPool2d. */
 export function adaptiveMaxPool3d(input: Tensor, outputSize: OutputSizes): Tensor {
   return adaptive('adaptiveMaxPool3d', 3, input, outputSize, 'max')
 }
@@ -206,6 +215,7 @@ export function adaptiveMean(x: Node, output: readonly number[]): Node {
   return adaptiveNode(x, output, 'mean')
 }
 
+/** How the pool to be undone was made; numbers count for all dimensions. */
 export interface Unpooling {
   readonly stride?: Sizes
   readonly padding?: Sizes
@@ -252,6 +262,7 @@ export function maxPool2dWithIndices(
   return withIndices('maxPool2dWithIndices', 2, input, kernelSize, options)
 }
 
+/** maxPool3d with the places of its values. */
 export function maxPool3dWithIndices(
   input: Tensor,
   kernelSize: Sizes,
@@ -312,6 +323,7 @@ export function maxUnpool2d(
   return unpool('maxUnpool2d', 2, input, indices, kernelSize, options)
 }
 
+/** Puts the values [N, C, D, H, W] of maxPool3dWithIndices back to their places. See maxUnpool2d. */
 export function maxUnpool3d(
   input: Tensor,
   indices: Tensor,

@@ -7,13 +7,16 @@ import { total } from '../nodes/loss.js'
 import { div } from '../nodes/math.js'
 import { floatNode, named } from './checks.js'
 
+/** What becomes of a loss for each element or row: their mean, their sum, or all of them. */
 export type Reduction = 'mean' | 'sum' | 'none'
 
+/** How a loss is reduced. */
 export interface ReductionOptions {
   /** Default `mean`. */
   readonly reduction?: Reduction
 }
 
+/** All elements of x reduced to one, or x itself. */
 export function reduced(x: Node, reduction: Reduction): Node {
   if (reduction === 'none') return x
   const all = total(x)

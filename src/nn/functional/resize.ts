@@ -12,6 +12,7 @@ import { adaptiveMean } from './pooling.js'
 
 type Sizes = number | readonly number[]
 
+/** Which elements a position of the result is made of. */
 export type InterpolateMode =
   | 'nearest'
   | 'nearest-exact'
@@ -21,6 +22,7 @@ export type InterpolateMode =
   | 'bicubic'
   | 'area'
 
+/** Options of interpolate. */
 export interface InterpolateOptions {
   /** The result's spatial size; or give scaleFactor. */
   readonly size?: Sizes

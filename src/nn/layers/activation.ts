@@ -5,78 +5,91 @@ import type { Tensor } from '../../tensor/tensor.js'
 import * as F from '../functional/activation.js'
 import { Module } from '../module.js'
 
+/** max(x, 0) */
 export class ReLU extends Module {
   forward(input: Tensor): Tensor {
     return F.relu(input)
   }
 }
 
+/** min(max(x, 0), 6) */
 export class ReLU6 extends Module {
   forward(input: Tensor): Tensor {
     return F.relu6(input)
   }
 }
 
+/** 1 / (1 + e^−x) */
 export class Sigmoid extends Module {
   forward(input: Tensor): Tensor {
     return F.sigmoid(input)
   }
 }
 
+/** x·sigmoid(x) */
 export class SiLU extends Module {
   forward(input: Tensor): Tensor {
     return F.silu(input)
   }
 }
 
+/** x·tanh(softplus(x)) */
 export class Mish extends Module {
   forward(input: Tensor): Tensor {
     return F.mish(input)
   }
 }
 
+/** ELU with constants that keep mean 0 and variance 1. */
 export class SELU extends Module {
   forward(input: Tensor): Tensor {
     return F.selu(input)
   }
 }
 
+/** x·hardsigmoid(x) */
 export class Hardswish extends Module {
   forward(input: Tensor): Tensor {
     return F.hardswish(input)
   }
 }
 
+/** min(max(x + 3, 0), 6) / 6 */
 export class Hardsigmoid extends Module {
   forward(input: Tensor): Tensor {
     return F.hardsigmoid(input)
   }
 }
 
+/** x / (1 + |x|) */
 export class Softsign extends Module {
   forward(input: Tensor): Tensor {
     return F.softsign(input)
   }
 }
 
+/** log(sigmoid(x)) */
 export class LogSigmoid extends Module {
   forward(input: Tensor): Tensor {
     return F.logSigmoid(input)
   }
 }
 
+/** x − tanh(x) */
 export class Tanhshrink extends Module {
   forward(input: Tensor): Tensor {
     return F.tanhshrink(input)
   }
 }
 
+/** tanh(x) */
 export class Tanh extends Module {
   forward(input: Tensor): Tensor {
     return input.tanh()
   }
 }
 
+/** x·Φ(x), or its approximation by tanh. */
 export class GELU extends Module {
   readonly approximate: 'none' | 'tanh'
 
@@ -90,6 +103,7 @@ export class GELU extends Module {
   }
 }
 
+/** x, or x·negativeSlope below 0. */
 export class LeakyReLU extends Module {
   readonly negativeSlope: number
 
@@ -103,6 +117,7 @@ export class LeakyReLU extends Module {
   }
 }
 
+/** x, or α(e^x − 1) below 0. */
 export class ELU extends Module {
   readonly alpha: number
 
@@ -116,6 +131,7 @@ export class ELU extends Module {
   }
 }
 
+/** log(1 + e^βx)/β */
 export class Softplus extends Module {
   readonly options: { readonly beta?: number; readonly threshold?: number }
 
@@ -129,6 +145,7 @@ export class Softplus extends Module {
   }
 }
 
+/** min(max(x, −1), 1) by default. */
 export class Hardtanh extends Module {
   readonly options: { readonly minVal?: number; readonly maxVal?: number }
 
@@ -159,6 +176,7 @@ export class PReLU extends Module {
   }
 }
 
+/** e^x / Σ e^x along `dim`. */
 export class Softmax extends Module {
   readonly dim: number
 
@@ -172,6 +190,7 @@ export class Softmax extends Module {
   }
 }
 
+/** log softmax along `dim`. */
 export class LogSoftmax extends Module {
   readonly dim: number
 
@@ -271,6 +290,7 @@ export class RReLU extends Module {
   }
 }
 
+/** softmax(−x) along `dim`. */
 export class Softmin extends Module {
   readonly dim: number
 

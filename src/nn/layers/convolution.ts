@@ -152,6 +152,7 @@ abstract class TransposedConvolution extends Module {
   }
 }
 
+/** [N, inChannels, L] → [N, outChannels, L′]: see convTranspose2d. */
 export class ConvTranspose1d extends TransposedConvolution {
   constructor(
     inChannels: number,
@@ -183,6 +184,7 @@ export class ConvTranspose2d extends TransposedConvolution {
   }
 }
 
+/** [N, inChannels, D, H, W] → [N, outChannels, D′, H′, W′]: see convTranspose2d. */
 export class ConvTranspose3d extends TransposedConvolution {
   constructor(
     inChannels: number,

@@ -12,6 +12,7 @@ import { bilinear, embedding, linear } from '../functional/linear.js'
 import { layerValues, normalValues } from '../init.js'
 import { Module } from '../module.js'
 
+/** The value, when it is a whole number from 1. */
 export function positive(value: number, what: string): number {
   if (!Number.isInteger(value) || value < 1)
     fail(`${what} is ${value}, but must be a whole number from 1`)
@@ -166,6 +167,7 @@ export class Unflatten extends Module {
   }
 }
 
+/** Its input: takes the place of a layer that is to do nothing. */
 export class Identity extends Module {
   forward(input: Tensor): Tensor {
     return input

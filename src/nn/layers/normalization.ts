@@ -22,6 +22,7 @@ const filled = (shape: Shape, value: number) =>
 const counter = () =>
   new Parameter(tensor(Int32Array.of(0), { shape: [] }), { role: 'state', fileDtype: 'I64' })
 
+/** Options of batch normalisation layers. */
 export interface BatchNormLayerOptions {
   readonly eps?: number
   /** How far running statistics move; null: their mean over all batches. Default 0.1. */
@@ -95,6 +96,7 @@ export class BatchNorm3d extends BatchNorm {
   protected readonly ranks = [5]
 }
 
+/** Options of normalisation layers. */
 export interface NormOptions {
   readonly eps?: number
   /** Whether there are weight and bias. */
@@ -185,6 +187,7 @@ export class RMSNorm extends Module {
   }
 }
 
+/** Options of instance normalisation layers. */
 export interface InstanceNormLayerOptions extends NormOptions {
   /** How far running statistics move. Default 0.1. */
   readonly momentum?: number

@@ -110,36 +110,42 @@ abstract class AdaptivePool extends Module {
   }
 }
 
+/** [N, C, L] → [N, C, outputSize]: see adaptiveAvgPool1d. */
 export class AdaptiveAvgPool1d extends AdaptivePool {
   forward(input: Tensor): Tensor {
     return F.adaptiveAvgPool1d(input, this.outputSizes)
   }
 }
 
+/** [N, C, H, W] → [N, C, …outputSize]: see adaptiveAvgPool2d. */
 export class AdaptiveAvgPool2d extends AdaptivePool {
   forward(input: Tensor): Tensor {
     return F.adaptiveAvgPool2d(input, this.outputSizes)
   }
 }
 
+/** [N, C, D, H, W] → [N, C, …outputSize]: see adaptiveAvgPool3d. */
 export class AdaptiveAvgPool3d extends AdaptivePool {
   forward(input: Tensor): Tensor {
     return F.adaptiveAvgPool3d(input, this.outputSizes)
   }
 }
 
+/** [N, C, L] → [N, C, outputSize]: see adaptiveMaxPool1d. */
 export class AdaptiveMaxPool1d extends AdaptivePool {
   forward(input: Tensor): Tensor {
     return F.adaptiveMaxPool1d(input, this.outputSizes)
   }
 }
 
+/** [N, C, H, W] → [N, C, …outputSize]: see adaptiveMaxPool2d. */
 export class AdaptiveMaxPool2d extends AdaptivePool {
   forward(input: Tensor): Tensor {
     return F.adaptiveMaxPool2d(input, this.outputSizes)
   }
 }
 
+/** [N, C, D, H, W] → [N, C, …outputSize]: see adaptiveMaxPool3d. */
 export class AdaptiveMaxPool3d extends AdaptivePool {
   forward(input: Tensor): Tensor {
     return F.adaptiveMaxPool3d(input, this.outputSizes)

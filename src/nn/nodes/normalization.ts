@@ -6,6 +6,7 @@
 import { composite, map, type Node, reduce } from '../../graph/node.js'
 import { add, along, div, mean, mul, square, sub } from './math.js'
 
+/** Mean and variance over some axes. */
 export interface Moments {
   /** With the reduced axes kept, of size 1. */
   readonly mean: Node
@@ -14,15 +15,18 @@ export interface Moments {
   readonly centred: Node
 }
 
+/** Mean, variance and distances from the mean, in two passes. */
 export function moments(x: Node, axes: readonly number[]): Moments {
   const average = mean(x, axes)
   const centred = sub(x, average)
   return { mean: average, variance: mean(square(centred), axes), centred }
 }
 
+/** 1 / √(variance + ε) */
 export const inverseRoot = (variance: Node, eps: number): Node =>
   div(1, map('sqrt', add(variance, eps)))
 
+/** (x − mean) / √(variance + ε) over the axes. */
 export function normalize(x: Node, axes: readonly number[], eps: number): Node {
   const parts = moments(x, axes)
   const scale = inverseRoot(parts.variance, eps)

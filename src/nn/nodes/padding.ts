@@ -2,6 +2,7 @@
 // that gradients are slices and sums.
 import { concat, expand, type Node, view } from '../../graph/node.js'
 
+/** Padding with values of the tensor itself. */
 export type OwnPadding = 'reflect' | 'replicate' | 'circular'
 
 /** `low` and `high` elements more along `axis`; reflect needs fewer than there are, circular at most as many. */
