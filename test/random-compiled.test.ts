@@ -58,6 +58,20 @@ describe('compiled random graphs', () => {
     }
   })
 
+  it('give the interpreter’s gradients, with axes longer than vectors', () => {
+    for (let seed = 1; seed <= SEEDS / 2; seed++) {
+      const random = randomGraph(seed, { smooth: true, nodes: 12, wide: 13 })
+      const of = map('tanh', random.graph.outputs[0])
+      const root = reduce(
+        'sum',
+        of.shape.map((_, i) => i),
+        of,
+      )
+      const found = gradients(root, random.inputs).filter((node) => node !== undefined)
+      check(seed, { outputs: [root, ...found], updates: [] }, random)
+    }
+  })
+
   it('give the interpreter’s values with comparisons, argmax and rounding', () => {
     for (let seed = 1; seed <= SEEDS; seed++) {
       const random = randomGraph(seed, { nodes: 15 })

@@ -51,6 +51,8 @@ export interface RandomOptions {
   readonly smooth?: boolean
   /** With updates of some inputs. */
   readonly updates?: boolean
+  /** The last axis of every input is so many times as long: for vectors of many lanes. */
+  readonly wide?: number
 }
 
 /** A graph of `nodes` random operations over a few float inputs of up to three axes. */
@@ -58,9 +60,11 @@ export function randomGraph(seed: number, options: RandomOptions = {}): RandomGr
   const next = seeded(seed)
   const below = (n: number) => Math.floor(next() * n)
   const pick = <T>(list: readonly T[]): T => list[below(list.length)]
-  const shapes = [[], [3], [2, 3], [4, 3], [2, 3, 4], [1, 3], [2, 1, 4], [5]]
+  const wide = (shape: readonly number[]) =>
+    shape.map((n, i) => (i === shape.length - 1 ? n * (options.wide ?? 1) : n))
+  const shapes = [[], [3], [2, 3], [4, 3], [2, 3, 4], [1, 3], [2, 1, 4], [5]].map(wide)
   const inputs = Array.from({ length: 4 }, (_, i) =>
-    input({ name: `x${i}` }, i === 0 ? [2, 3] : pick(shapes), 'float32'),
+    input({ name: `x${i}` }, i === 0 ? wide([2, 3]) : pick(shapes), 'float32'),
   )
   const values = new Map<InputNode, TypedArray>()
   for (const node of inputs)

@@ -36,15 +36,19 @@ import {
 } from './tile-plan.js'
 
 export function lowerContract(group: ContractGroup, context: LowerContext): Lowered {
-  const domain = contractDomain(
-    group.chain,
-    (base) => group.locals.has(base) || context.inMemory(base),
-  )
+  // Building changes the extents of a domain's axes as it walks them, so each attempt has its own.
+  const attempt = (vectors: boolean) => {
+    const domain = contractDomain(
+      group.chain,
+      (base) => group.locals.has(base) || context.inMemory(base),
+    )
+    return build(group, context, domain, planTiles(group, context, domain, vectors))
+  }
   try {
-    return build(group, context, domain, planTiles(group, context, domain, true))
+    return attempt(true)
   } catch (error) {
     if (!(error instanceof NeedsScalar)) throw error
-    return build(group, context, domain, planTiles(group, context, domain, false))
+    return attempt(false)
   }
 }
 
