@@ -572,3 +572,65 @@ it('Lion takes steps of equal size in the direction of the mean', async () => {
     })
   }
 })
+
+describe('LBFGS', () => {
+  /** Rosenbrock's valley: least at (1, 1). */
+  const valley = (p: Parameter) => {
+    const [x, y] = [p.slice(0, 1), p.slice(1, 2)]
+    return x.neg().add(1).square().add(y.sub(x.square()).square().mul(100)).sum()
+  }
+  const run = async (options: optim.LBFGSOptions, steps: number) => {
+    const p = new Parameter([-1.2, 1])
+    const optimizer = new optim.LBFGS([p], options)
+    let evaluations = 0
+    const losses: number[] = []
+    for (let k = 0; k < steps; k++)
+      losses.push(
+        await optimizer.step(() => {
+          evaluations++
+          optimizer.zeroGrad()
+          const loss = valley(p)
+          loss.backward()
+          return loss
+        }),
+      )
+    return { values: await p.data(), losses, evaluations }
+  }
+
+  it('finds the end of a curved valley with the strong Wolfe conditions', async () => {
+    const { values, losses, evaluations } = await run({ lineSearch: 'strongWolfe' }, 4)
+    expect(losses[0]).toBeCloseTo(24.2, 4)
+    for (let k = 1; k < losses.length; k++) expect(losses[k]).toBeLessThanOrEqual(losses[k - 1])
+    expect(values[0]).toBeCloseTo(1, 3)
+    expect(values[1]).toBeCloseTo(1, 3)
+    expect(evaluations).toBeLessThan(100)
+  })
+
+  it('solves a quadratic in a few directions without a line search', async () => {
+    const p = fresh('state/p')
+    const scales = made('state/s').mul(0.5).add(1)
+    const optimizer = new optim.LBFGS([p], { maxIter: 40 })
+    const closure = () => {
+      optimizer.zeroGrad()
+      const loss = p.sub(targets[0]).square().mul(scales).sum()
+      loss.backward()
+      return loss
+    }
+    await optimizer.step(closure)
+    expect(await closure().item()).toBeLessThan(1e-8)
+    expect(() => new optim.LBFGS([])).toThrow(/no parameters/)
+  })
+
+  it('stops at once where the gradient is 0', async () => {
+    const p = new Parameter([1, 1])
+    const optimizer = new optim.LBFGS([p])
+    let evaluations = 0
+    await optimizer.step(() => {
+      evaluations++
+      const loss = valley(p)
+      loss.backward()
+      return loss
+    })
+    expect(evaluations).toBe(1)
+  })
+})

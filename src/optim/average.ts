@@ -10,6 +10,7 @@ import { tensor } from '../tensor/create.js'
 import { Parameter } from '../tensor/parameter.js'
 import { fromNode, type Tensor } from '../tensor/tensor.js'
 import { Scalar } from '../tensor/value.js'
+import { type LoadableState, stateTensor } from './state.js'
 
 /** How fast averages follow. */
 export interface AverageOptions {
@@ -96,8 +97,8 @@ export class ExponentialMovingAverage {
     return state
   }
 
-  /** Goes on from what `stateDict()` gave, its tensors as such. */
-  loadStateDict(values: { readonly [name: string]: Tensor }): void {
+  /** Goes on from what `stateDict()` gave, its tensors as such or as host values from a file. */
+  loadStateDict(values: LoadableState['tensors']): void {
     const own = this.stateDict()
     const missing = Object.keys(own).filter((name) => values[name] === undefined)
     const unexpected = Object.keys(values).filter((name) => own[name] === undefined)
@@ -105,7 +106,7 @@ export class ExponentialMovingAverage {
       fail(
         `ExponentialMovingAverage.loadStateDict: missing are ${missing.join(', ') || 'none'}, unexpected ${unexpected.join(', ') || 'none'}`,
       )
-    for (const [name, parameter] of Object.entries(own)) parameter.set(values[name])
+    for (const [name, parameter] of Object.entries(own)) parameter.set(stateTensor(values[name]))
   }
 }
 

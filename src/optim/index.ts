@@ -22,6 +22,7 @@ export {
 } from './adaptive.js'
 export { type AverageOptions, ExponentialMovingAverage } from './average.js'
 export { clipGradNorm, clipGradValue } from './clip.js'
+export { LBFGS, type LBFGSOptions } from './lbfgs.js'
 export { OneCycleLR, type OneCycleOptions } from './onecycle.js'
 export { type Given, type Group, type GroupOptions, Optimizer } from './optimizer.js'
 export { type PlateauOptions, type PlateauState, ReduceLROnPlateau } from './plateau.js'
