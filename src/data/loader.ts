@@ -53,7 +53,8 @@ export interface LoaderState {
   /** Batches of the epoch that were handed out. */
   readonly batch: number
   readonly seed: number
-  /** What they were batches of: the lengths of data set and epoch. */
+  /** What they were batches of: their size, and the lengths of data set and epoch. */
+  readonly batchSize: number
   readonly items: number
   readonly batches: number
 }
@@ -124,18 +125,24 @@ export class DataLoader<Item = readonly Tensor[]> implements AsyncIterable<reado
    */
   stateDict(): LoaderState {
     const { epoch, batch } = this.#now ?? this.#next
-    return { epoch, batch, seed: this.seed, items: this.dataset.length, batches: this.length }
+    const { batchSize, length: batches } = this
+    return { epoch, batch, seed: this.seed, batchSize, items: this.dataset.length, batches }
   }
 
   /**
    * The next iteration goes on from there; its order is that of the state's seed.
-   * @throws BurnishError when the state is of a loader with another number of items or batches.
+   * @throws BurnishError when the state is of a loader with another number of items or batches, or another batch size.
    */
   loadStateDict(state: LoaderState): void {
-    const { epoch, batch, seed, items, batches } = state
-    if (items !== this.dataset.length || batches !== this.length)
+    const { epoch, batch, seed, batchSize, items, batches } = state
+    const told = (n: number, size: number, of: number) => `${n} batches of ${size} from ${of} items`
+    const [theirs, own] = [
+      told(batches, batchSize, items),
+      told(this.length, this.batchSize, this.dataset.length),
+    ]
+    if (theirs !== own)
       fail(
-        `DataLoader.loadStateDict: the state is of ${batches} batches from ${items} items, this loader has ${this.length} from ${this.dataset.length}: use the same data, batch size and dropLast`,
+        `DataLoader.loadStateDict: the state is of ${theirs}, this loader has ${own}: use the same data, batch size and dropLast`,
       )
     if (![epoch, batch].every((n) => Number.isInteger(n) && n >= 0) || batch > batches)
       fail(`DataLoader.loadStateDict: epoch ${epoch}, batch ${batch} is no position in ${batches}`)
