@@ -164,4 +164,22 @@ describe.skipIf(!golden)('schedules', () => {
     })
     expect(difference(rates, lrs, 1e-9)).toBeUndefined()
   })
+
+  it.each(golden?.schedules ?? [])('$name goes on from its state', ({ name, base_lr, lrs }) => {
+    const first = new optim.SGD([parameterOf()], { lr: base_lr })
+    const begun = schedules[name](first)
+    for (let k = 0; k < 6; k++) begun.step()
+    const state = JSON.parse(JSON.stringify(begun.stateDict()))
+    // As when a run is resumed: the optimizer is made with its first rate, then gets the one it had.
+    const optimizer = new optim.SGD([parameterOf()], { lr: base_lr })
+    const schedule = schedules[name](optimizer)
+    optimizer.loadStateDict(first.stateDict())
+    schedule.loadStateDict(state)
+    expect(optimizer.lr).toBe(first.lr)
+    for (let k = 7; k < lrs.length; k++) {
+      begun.step()
+      schedule.step()
+      expect(optimizer.lr).toBe(first.lr)
+    }
+  })
 })

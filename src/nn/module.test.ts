@@ -246,6 +246,14 @@ describe('trees', () => {
     )
   })
 
+  it('print as a tree', () => {
+    const model = new nn.Sequential(new nn.Linear(2, 3), new nn.Sequential(new nn.ReLU()))
+    expect(`${model}`).toBe(
+      'Sequential(\n  (0): Linear(weight [3, 2], bias [3])\n  (1): Sequential(\n    (0): ReLU()\n  )\n)',
+    )
+    expect(`${new Bag()}`).toContain('\n  steps [1]\n')
+  })
+
   it('apply visits children first; freezing reaches all', () => {
     const bag = new Bag()
     const seen: string[] = []

@@ -5,6 +5,7 @@
 // hands the outermost result to the next step (SEMANTICS rule 4). After torch.nn.Module, without its
 // attribute magic: fields are ordinary, and are found by looking.
 import { BurnishError, fail } from '../base/errors.js'
+import { showShape } from '../base/shape.js'
 import { context } from '../tensor/context.js'
 import { Parameter } from '../tensor/parameter.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -260,6 +261,20 @@ export abstract class Module<Output = Tensor> {
   /** Evaluation mode: dropout passes through, batch norm uses its running statistics. */
   eval(): this {
     return this.train(false)
+  }
+
+  /** The tree of modules, with the shapes of their own parameters: what printing a model shows. */
+  toString(): string {
+    const own = this.entries()
+      .filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter)
+      .map(([name, { shape }]) => `${stateName(name)} ${showShape(shape)}`)
+    const children = this.namedChildren().map(([name, child]) => `(${name}): ${child}`)
+    const lines = [...own, ...children].join('\n').replaceAll('\n', '\n  ')
+    if (children.length > 0) return `${this.constructor.name}(\n  ${lines}\n)`
+    return `${this.constructor.name}(${own.join(', ')})`
+  }
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString()
   }
 
   /** Called with inputs and output after each forward; returns a function that removes it. */
