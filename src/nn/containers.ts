@@ -4,23 +4,40 @@ import type { Parameter } from '../tensor/parameter.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { type AnyModule, Module } from './module.js'
 
-/** Runs its modules one after the other; their names are their positions. */
+/**
+ * Runs its modules one after the other; their names are their positions, or those of one object: as PyTorch's
+ * Sequential of an OrderedDict.
+ */
 export class Sequential extends Module {
   readonly items: readonly Module[]
+  readonly #names: readonly string[]
 
-  constructor(...items: readonly Module[]) {
+  constructor(...items: readonly Module[] | readonly [{ readonly [name: string]: Module }]) {
     super()
-    this.items = items
+    const named =
+      items.length === 1 && !(items[0] instanceof Module)
+        ? Object.entries(items[0])
+        : (items as readonly Module[]).map((item, i) => [`${i}`, item] as const)
+    this.#names = named.map(([name]) => name)
+    this.items = named.map(([, item]) => item)
+    for (const name of this.#names) checkName('Sequential', name)
   }
 
   protected override entries(): (readonly [string, unknown])[] {
-    return this.items.map((item, i) => [`${i}`, item] as const)
+    return this.items.map((item, i) => [this.#names[i], item] as const)
   }
 
   forward(input: Tensor): Tensor {
     let x = input
     for (const item of this.items) x = item.forward(x)
     return x
+  }
+
+  at(position: number): Module {
+    const item = this.items.at(position)
+    if (item === undefined)
+      throw fail(`Sequential: no module ${position} among ${this.items.length}`)
+    return item
   }
 
   get length(): number {
@@ -77,7 +94,7 @@ export class ModuleDict<Item extends AnyModule = Module> extends Module<never> {
   constructor(items: { readonly [name: string]: Item } | Iterable<readonly [string, Item]> = {}) {
     super()
     this.items = new Map(Symbol.iterator in items ? items : Object.entries(items))
-    for (const name of this.items.keys()) checkName(name)
+    for (const name of this.items.keys()) checkName('ModuleDict', name)
   }
 
   protected override entries(): (readonly [string, unknown])[] {
@@ -93,7 +110,7 @@ export class ModuleDict<Item extends AnyModule = Module> extends Module<never> {
   }
 
   set(name: string, item: Item): this {
-    checkName(name)
+    checkName('ModuleDict', name)
     this.items.set(name, item)
     return this
   }
@@ -120,9 +137,9 @@ export class ModuleDict<Item extends AnyModule = Module> extends Module<never> {
 }
 
 /** Names are parts of paths: state dicts join them with dots. */
-function checkName(name: string): void {
+function checkName(where: string, name: string): void {
   if (name === '' || name.includes('.'))
-    fail(`ModuleDict: the name '${name}' must not be empty or contain a dot`)
+    fail(`${where}: the name '${name}' must not be empty or contain a dot`)
 }
 
 /** Parameters named by their positions. */

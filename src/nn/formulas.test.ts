@@ -1,7 +1,9 @@
 // Functions that no golden case covers, against their formulas written out in plain JavaScript.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { grad } from '../tensor/backward.js'
 import { tensor, zeros } from '../tensor/create.js'
 import { closeDevices, setDevice } from '../tensor/devices.js'
+import { manualSeed } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import * as nn from './index.js'
 
@@ -51,6 +53,26 @@ describe.each(['reference', 'cpu'])('on %s', (device) => {
       nn.softmin(x, 0),
       xs.map((v) => Math.exp(-v) / total),
     )
+  })
+
+  it('gumbelSoftmax samples the categories', async () => {
+    manualSeed(4)
+    const logits = tensor([Math.log(0.7), Math.log(0.2), Math.log(0.1)]).expand(2000, 3)
+    const hard = nn.gumbelSoftmax(logits, { hard: true, tau: 0.5 })
+    const shares = await hard.mean(0).data()
+    for (const [i, p] of [0.7, 0.2, 0.1].entries())
+      expect(Math.abs(shares[i] - p)).toBeLessThan(0.04)
+    const values = await hard.data()
+    expect([...values].every((v) => Math.abs(v) < 1e-6 || Math.abs(v - 1) < 1e-6)).toBe(true)
+    const x2 = tensor([1, 2, 3])
+    const [g] = grad(
+      nn
+        .gumbelSoftmax(x2, { hard: true })
+        .mul(tensor([1, 2, 3]))
+        .sum(),
+      [x2],
+    )
+    expect(await g.abs().sum().item()).toBeGreaterThan(1e-4)
   })
 
   it('rmsNorm', async () => {

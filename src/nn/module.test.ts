@@ -246,6 +246,15 @@ describe('trees', () => {
     )
   })
 
+  it('a sequence may have names', async () => {
+    const model = new nn.Sequential({ fc: new nn.Linear(2, 3), act: new nn.ReLU() })
+    expect(Object.keys(model.stateDict())).toEqual(['fc.weight', 'fc.bias'])
+    expect(model.forward(zeros([1, 2])).shape).toEqual([1, 3])
+    expect(model.at(-1)).toBeInstanceOf(nn.ReLU)
+    expect(() => new nn.Sequential({ 'a.b': new nn.ReLU() })).toThrow(/contain a dot/)
+    expect(new nn.Sequential().length).toBe(0)
+  })
+
   it('print as a tree', () => {
     const model = new nn.Sequential(new nn.Linear(2, 3), new nn.Sequential(new nn.ReLU()))
     expect(`${model}`).toBe(

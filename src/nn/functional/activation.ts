@@ -13,12 +13,14 @@ import {
   atLeast,
   atMost,
   div,
+  eq,
   exp,
   le,
   log1p,
   lt,
   mul,
   neg,
+  positions,
   sub,
   where,
 } from '../nodes/math.js'
@@ -249,4 +251,31 @@ export function logSoftmax(input: Tensor, dim: number): Tensor {
   return elementwise(input, 'logSoftmax', (x) =>
     rows.logSoftmax(x, axisOf(dim, x.shape.length, 'logSoftmax')),
   )
+}
+
+/**
+ * A sample of the categories along `dim`, differentiable: softmax((logits + g)/τ) with Gumbel noise g. `hard` gives
+ * one-hot rows whose gradient is that of the soft ones (Jang, Gu and Poole 2017).
+ */
+export function gumbelSoftmax(
+  logits: Tensor,
+  {
+    tau = 1,
+    hard = false,
+    dim = -1,
+  }: { readonly tau?: number; readonly hard?: boolean; readonly dim?: number } = {},
+): Tensor {
+  if (!(tau > 0)) fail(`gumbelSoftmax: tau is ${tau}, but must be above 0`)
+  const x = floatNode(logits, 'gumbelSoftmax', 'logits')
+  const axis = axisOf(dim, x.shape.length, 'gumbelSoftmax')
+  // 1 − u lies in (0, 1]: the exponential −log(1 − u) is 0 at u = 0, where the noise is bounded.
+  const exponential = atLeast(neg(map('log', sub(1, rand(x.shape).node))), 2 ** -24)
+  const noisy = div(sub(x, map('log', exponential)), tau)
+  const soft = fromNode(rows.softmax(noisy, axis), logits)
+  if (!hard) return soft
+  const first = soft.argmax(axis, { keepdim: true })
+  const chosen = eq(positions(x.shape[axis], axis, x.shape.length), first.node)
+  return fromNode(where(chosen, 1, 0), soft)
+    .sub(soft.detach())
+    .add(soft)
 }
