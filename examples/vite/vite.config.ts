@@ -1,5 +1,5 @@
-// Vite's settings for the page. A project of your own needs two of them: the isolation headers, without which a
-// browser shares no memory and Burnish computes on one thread; and `worker.format`, as its workers are modules.
+// Vite's settings for the page. A project of your own needs nothing for Burnish but the isolation headers, without which
+// a browser shares no memory and Burnish computes on one thread.
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
@@ -21,9 +21,6 @@ export default defineConfig({
   base: './',
   publicDir: digits,
   build: { outDir: join(build, 'vite'), emptyOutDir: true },
-  worker: { format: 'es' },
   server: { headers },
   preview: { headers },
-  // While developing, Vite would bundle the package without its worker.
-  optimizeDeps: { exclude: ['burnish'] },
 })
