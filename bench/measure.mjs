@@ -1,4 +1,4 @@
-// One measurement in a process of its own, one JSON line: `node bench/measure.mjs WORKLOAD THREADS LOOP`.
+// One measurement in a process of its own, one JSON line: `node bench/measure.mjs WORKLOAD THREADS LOOP TIER`.
 // A step is: copy in a fresh batch, run, read the loss on the host. first_step_ms counts from process start.
 import { compile, setDevice } from 'burnish'
 import { crossEntropy } from 'burnish/nn'
@@ -8,8 +8,8 @@ import { workload } from './workloads.mjs'
 const MOST_STEPS = 200
 const SECONDS = 4
 
-const [name, threads, loop] = process.argv.slice(2)
-await setDevice('cpu', { threads: Number(threads) })
+const [name, threads, loop, tier = 'wasm'] = process.argv.slice(2)
+await setDevice('cpu', { threads: Number(threads), tier })
 const { model, batch } = workload(name)
 const optimizer = new SGD(model.parameters(), { lr: 0.001, momentum: 0.9 })
 
@@ -74,7 +74,7 @@ console.log(
     peer: 'burnish',
     workload: name,
     device: 'cpu',
-    tier: 'wasm',
+    tier,
     threads: Number(threads),
     train_ms: round(train, 3),
     infer_ms: round(infer, 3),

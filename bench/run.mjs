@@ -1,5 +1,5 @@
-// `npm run bench -- WORKLOAD [--threads N] [--loop compiled|imperative] [--json]`: one measurement.
-// `… --against pytorch|imperative [--rounds N]`: interleaved with the peer, medians and ratios, written to
+// `npm run bench -- WORKLOAD [--threads N] [--tier wasm|native|auto] [--loop compiled|imperative] [--json]`: one
+// measurement. `… --against pytorch|wasm|imperative [--rounds N]`: interleaved with the peer, medians and ratios, written to
 // bench/results/. PyTorch runs by `/usr/bin/python3 ../shared/bench/pytorch.py` where torch can be imported.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -26,6 +26,7 @@ try {
     options: {
       threads: { type: 'string', default: '1' },
       loop: { type: 'string', default: 'compiled' },
+      tier: { type: 'string', default: 'wasm' },
       against: { type: 'string' },
       rounds: { type: 'string', default: '5' },
       json: { type: 'boolean', default: false },
@@ -46,6 +47,8 @@ if (!Number.isInteger(rounds) || rounds < 1)
   stop(`--rounds ${options.rounds}: a whole number of 1 or more`)
 if (!['compiled', 'imperative'].includes(options.loop))
   stop(`--loop ${options.loop}: compiled or imperative`)
+if (!['wasm', 'native', 'auto'].includes(options.tier))
+  stop(`--tier ${options.tier}: wasm, native or auto`)
 if (!existsSync(join(root, 'dist/index.js'))) stop('dist/ is missing: run `npm run build` first')
 
 function line(command, args) {
@@ -56,18 +59,19 @@ function line(command, args) {
   })
   return status === 0 ? JSON.parse(stdout) : stop(`${[command, ...args].join(' ')} failed`)
 }
-const burnish = (loop) =>
-  line(process.execPath, [join(here, 'measure.mjs'), workload, String(threads), loop])
+const burnish = (loop, tier = options.tier) =>
+  line(process.execPath, [join(here, 'measure.mjs'), workload, String(threads), loop, tier])
 const peers = {
   pytorch: () => line(PYTHON, [peerScript, workload, '--threads', String(threads)]),
   imperative: () => burnish('imperative'),
+  wasm: () => burnish('compiled', 'wasm'),
 }
 
 function print(result) {
   if (options.json) return console.log(JSON.stringify(result))
-  const { peer, train_ms, infer_ms, first_step_ms, peak_rss_mb, loop = '' } = result
+  const { peer, train_ms, infer_ms, first_step_ms, peak_rss_mb, loop = '', tier = '' } = result
   console.log(
-    `${peer} ${loop}${loop && ' '}${workload}, ${threads} thread${threads > 1 ? 's' : ''}: train ${train_ms} ms, infer ${infer_ms} ms, first step after ${first_step_ms} ms, peak ${peak_rss_mb} MB`,
+    `${[peer, tier, loop, workload].filter((word) => word !== '').join(' ')}, ${threads} thread${threads > 1 ? 's' : ''}: train ${train_ms} ms, infer ${infer_ms} ms, first step after ${first_step_ms} ms, peak ${peak_rss_mb} MB`,
   )
 }
 
@@ -97,7 +101,7 @@ if (options.against === undefined) {
   print(burnish(options.loop))
 } else {
   const peer = peers[options.against]
-  if (peer === undefined) stop(`--against ${options.against}: pytorch or imperative`)
+  if (peer === undefined) stop(`--against ${options.against}: pytorch, wasm or imperative`)
   if (options.against === 'pytorch') {
     if (!existsSync(peerScript)) stop(`${peerScript} is missing`)
     try {
@@ -120,6 +124,7 @@ if (options.against === undefined) {
   const results = {
     workload,
     threads,
+    tier: options.tier,
     rounds,
     burnish: a,
     [options.against]: b,
@@ -137,7 +142,12 @@ if (options.against === undefined) {
   }
   const folder = join(here, 'results')
   mkdirSync(folder, { recursive: true })
-  const file = join(folder, `${workload}-${threads}t-${options.against}.json`)
+  const file = join(
+    folder,
+    [workload, `${threads}t`, ...(options.tier === 'wasm' ? [] : [options.tier]), options.against]
+      .join('-')
+      .concat('.json'),
+  )
   writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
   if (options.json) console.log(JSON.stringify(results))
   else
