@@ -33,7 +33,7 @@ export const datasets: { readonly [name: string]: KnownDataset } = {
   },
   'fashion-mnist': {
     name: 'fashion-mnist',
-    about: 'pieces of clothing in the same format, harder (found as `fashionMnist()` finds it)',
+    about: 'pieces of clothing in the same format, harder (Debian package dataset-fashion-mnist)',
     scaling: { mean: 0.286, std: 0.353 },
     classes: [
       'T-shirt',

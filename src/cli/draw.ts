@@ -38,6 +38,13 @@ function plainRow(picture: Picture, y: number): string {
   return row
 }
 
+/** The lines of one picture, without its caption. */
+export function drawPicture(picture: Picture, colour: boolean): string[] {
+  const drawRow = colour ? colouredRow : plainRow
+  const rows = Math.ceil(picture.height / 2)
+  return Array.from({ length: rows }, (_, row) => drawRow(picture, 2 * row))
+}
+
 /** The pictures side by side, as many a row as fit in `columns`, each with its caption below. */
 export function drawPictures(
   pictures: readonly Picture[],

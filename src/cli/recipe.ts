@@ -12,7 +12,9 @@ const LARGEST = 1_000_000
 export async function loadRecipe(path: string): Promise<Settings> {
   const bytes = await readFile(path)
   if (bytes.length > LARGEST)
-    fail(`${path}: has ${bytes.length} bytes; a recipe has at most ${LARGEST}: this is another file`)
+    fail(
+      `${path}: has ${bytes.length} bytes; a recipe has at most ${LARGEST}: this is another file`,
+    )
   return parseRecipe(bytes.toString('utf8'), path)
 }
 
@@ -33,7 +35,9 @@ export function parseRecipe(source: string, file: string): Settings {
   if (contents === null) return {}
   const names = recipeFields.map(({ name }) => name)
   if (!isMap(contents))
-    throw fail(`${at(contents.range?.[0] ?? 0)}: a recipe is a list of fields, such as \`epochs: 6\``)
+    throw fail(
+      `${at(contents.range?.[0] ?? 0)}: a recipe is a list of fields, such as \`epochs: 6\``,
+    )
   const settings: { [key: string]: number | string } = {}
   for (const { key, value } of contents.items) {
     if (!isScalar(key)) throw fail(`${file}: a field's name is a word`)
@@ -48,10 +52,13 @@ export function parseRecipe(source: string, file: string): Settings {
         ),
       )
     if (!isScalar(value) || value.value === null) {
-      const offset = value !== null && typeof value === 'object' && 'range' in value ? rangeOf(value) : undefined
-      throw fail(`${offset === undefined ? here : at(offset)}: ${name}: needs one value, ${ruleOf(field)}`)
+      const offset =
+        value !== null && typeof value === 'object' && 'range' in value ? rangeOf(value) : undefined
+      throw fail(
+        `${offset === undefined ? here : at(offset)}: ${name}: needs one value, ${ruleOf(field)}`,
+      )
     }
-    settings[field.key] = valueOf(field, value, `${at(value.range?.[0] ?? 0)}: ${name}`)
+    settings[field.key] = readValue(field, value, `${at(value.range?.[0] ?? 0)}: ${name}`)
   }
   return settings
 }
@@ -60,11 +67,16 @@ function rangeOf(node: { readonly range?: unknown }): number | undefined {
   return Array.isArray(node.range) && typeof node.range[0] === 'number' ? node.range[0] : undefined
 }
 
-function valueOf(field: Field, { value, source }: Scalar, where: string): number | string {
+function readValue(field: Field, { value, source }: Scalar, where: string): number | string {
   if (field.kind === 'number' && typeof value !== 'number')
     fail(`${where}: ${JSON.stringify(value)} is not a number; ${ruleOf(field)}`)
   // A number may be a name too: a folder called 2024 keeps its spelling.
-  const text = typeof value === 'string' ? value : field.kind === 'text' ? (source ?? String(value)) : String(value)
+  const text =
+    typeof value === 'string'
+      ? value
+      : field.kind === 'text'
+        ? (source ?? String(value))
+        : String(value)
   try {
     return field.read(text)
   } catch (error) {
@@ -86,7 +98,9 @@ export function writeRecipe(settings: Settings, comment: string): string {
   const lines = recipeFields.flatMap(({ key, name }) => {
     const value = settings[key]
     if (value === undefined) return []
-    return [`${name}: ${typeof value === 'string' && !isPlain(value) ? JSON.stringify(value) : value}`]
+    return [
+      `${name}: ${typeof value === 'string' && !isPlain(value) ? JSON.stringify(value) : value}`,
+    ]
   })
   return `# ${comment}\n${lines.join('\n')}\n`
 }

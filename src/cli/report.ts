@@ -35,7 +35,8 @@ export interface Report {
   step(event: StepEvent): void
   epoch(event: EpochEvent, epochs: number): void
   end(run: RunEnd): void
-  stopped(epochsDone: number): void
+  /** `resume`: the command that goes on, where checkpoints are kept. */
+  stopped(epochsDone: number, resume: string | undefined): void
 }
 
 /** The part of a stream that a report needs. */
@@ -94,8 +95,8 @@ export function jsonReport(out: Output): Report {
         ...(run.out === undefined ? {} : { out: run.out }),
       })
     },
-    stopped: (epochsDone) => {
-      line('stopped', { epochs: epochsDone })
+    stopped: (epochsDone, resume) => {
+      line('stopped', { epochs: epochsDone, ...(resume === undefined ? {} : { resume }) })
     },
   }
 }
@@ -149,8 +150,13 @@ export function textReport(out: Output, colour: boolean): Report {
         `test loss ${run.testLoss.toFixed(4)}, test accuracy ${percent(run.testAccuracy)}, after ${run.seconds.toFixed(1)} s`,
       )
     },
-    stopped: (epochsDone) => {
-      line(`stopped after ${epochsDone} ${epochsDone === 1 ? 'epoch' : 'epochs'}`)
+    stopped: (epochsDone, resume) => {
+      line(`stopped after ${epochsDone} ${epochsDone === 1 ? 'whole epoch' : 'whole epochs'}`)
+      line(
+        resume === undefined
+          ? 'nothing was kept; with --out DIR a run can be resumed'
+          : `saved; this goes on where it stopped:\n  ${resume}`,
+      )
     },
   }
 }

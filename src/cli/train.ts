@@ -1,9 +1,8 @@
-// `burnish train`: data, model and optimizer by name, fit with live progress, the final test, the mistakes.
-import { existsSync, statSync } from 'node:fs'
+// `burnish train`: what is learned from, by which recipe, with live progress, checkpoints, the final test, the mistakes.
+// Settings come from the flags, before them from a recipe file, before it from the model's own recipe and the data set.
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import { type Dataset, randomSplit, Subset } from '../data/dataset.js'
-import { type ImageDataset, mnist } from '../data/index.js'
 import { DataLoader } from '../data/loader.js'
 import type { Module } from '../nn/module.js'
 import { OneCycleLR } from '../optim/index.js'
@@ -12,27 +11,24 @@ import { manualSeed } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { eachBatch } from '../train/evaluate.js'
 import { fit } from '../train/index.js'
-import { prepareRun, saveRun } from '../train/save.js'
+import { saveRun } from '../train/save.js'
+import { greys, mostLikely } from './classify.js'
+import { datasetNamed, datasets, type KnownDataset } from './datasets.js'
 import type { Picture } from './draw.js'
+import { type Field, machineFields, type Settings, trainFields } from './fields.js'
 import type { KnownModel, Recipe } from './models.js'
-import { type OptimizerName, optimizers } from './optimizers.js'
+import { optimizers } from './optimizers.js'
+import { loadRecipe } from './recipe.js'
 import { figuresOf, type recording, trainingStep } from './recorder.js'
-import { jsonReport, type Report, type RunStart, textReport } from './report.js'
-import { type MachineOptions, modelNamed, onDevice } from './setup.js'
+import { jsonReport, type RunStart, textReport } from './report.js'
+import { beginRun, isFinished, settingsOf, shellWord } from './run.js'
+import { hasColour, modelNamed, onDevice } from './setup.js'
 import { percent } from './values.js'
 
-export interface TrainOptions extends MachineOptions {
-  readonly data: string
-  readonly epochs?: number
-  readonly batchSize?: number
-  readonly lr?: number
-  readonly optimizer?: OptimizerName
-  readonly momentum?: number
-  readonly weightDecay?: number
-  readonly seed: number
-  readonly limit?: number
-  readonly holdOut?: number
-  readonly out?: string
+/** The flags; those of the fields are settings. */
+export interface TrainOptions extends Settings {
+  readonly recipe?: string
+  readonly resume?: string
   readonly json: boolean
 }
 
@@ -40,17 +36,8 @@ type Images = Dataset<readonly [Tensor, number]>
 
 const TEST_BATCH = 500
 const MOST_MISTAKES = 10
-
-async function digits(
-  name: string,
-  train: boolean,
-  scaling: { readonly mean: number; readonly std: number },
-): Promise<ImageDataset> {
-  if (name === 'mnist') return mnist({ train, ...scaling })
-  if (!existsSync(name) || !statSync(name).isDirectory())
-    fail(`--data ${name}: is neither mnist nor a folder with IDX files`)
-  return mnist({ train, root: name, ...scaling })
-}
+const KEPT_CHECKPOINTS = 2
+const CAPTION = 28 // the width of a picture
 
 function first(images: Images, limit: number | undefined): Images {
   if (limit === undefined || limit >= images.length) return images
@@ -60,99 +47,157 @@ function first(images: Images, limit: number | undefined): Images {
   )
 }
 
+/** The settings among `options` that were given. */
+function given(options: Settings, fields: readonly Field[]): Settings {
+  return Object.fromEntries(
+    fields.map(({ key }) => [key, options[key]]).filter(([, value]) => value !== undefined),
+  )
+}
+
+/** Everything a run was told: by flags, recipe file, or, when it is resumed, by the run itself. */
+async function settingsFrom(model: string | undefined, options: TrainOptions): Promise<Settings> {
+  const flags = { ...given(options, trainFields), ...(model === undefined ? {} : { model }) }
+  const { resume, recipe } = options
+  if (resume === undefined)
+    return { ...(recipe === undefined ? {} : await loadRecipe(recipe)), ...flags }
+  const machine: readonly string[] = machineFields.map(({ key }) => key)
+  const changed = [
+    ...Object.keys(flags).filter((key) => !machine.includes(key)),
+    ...(recipe === undefined ? [] : ['recipe']),
+  ]
+  if (changed.length > 0)
+    fail(
+      `--resume ${resume}: a run goes on as it began; ${changed.join(', ')} cannot be given (${machine.join(', ')} can)`,
+    )
+  if (isFinished(resume))
+    fail(`${resume}: this run has ended; try burnish evaluate ${shellWord(resume)}`)
+  return { ...(await settingsOf(resume)), ...flags, out: resume }
+}
+
 export async function train(
-  name: string,
+  model: string | undefined,
   options: TrainOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const known = modelNamed(name)
-  const recipe = { ...known.recipe, ...definedOf(options) }
-  if (options.out !== undefined) await prepareRun(options.out)
-  const all = await digits(options.data, true, recipe)
+  const told = await settingsFrom(model, options)
+  const known = modelNamed(
+    told.model ?? fail('which model? burnish train lenet, or model: lenet in a recipe'),
+  )
+  const dataset = datasetNamed(
+    told.data ??
+      fail(
+        `no data: give --data ${Object.keys(datasets).join(', --data ')} or a folder, or data: in a recipe`,
+      ),
+  )
+  const settings = {
+    ...{ ...known.recipe, ...dataset.scaling, seed: 0, device: 'cpu' },
+    ...told,
+    ...{ model: known.key, data: dataset.name },
+  }
+  const all: Images = await dataset.load(true, settings)
+  const { holdOut } = settings
+  if (holdOut !== undefined && holdOut >= all.length)
+    fail(
+      `--hold-out ${holdOut}: there are ${all.length} training images, some must be left to learn from`,
+    )
   const [learning, testing]: readonly Images[] =
-    options.holdOut === undefined
-      ? [all, await digits(options.data, false, recipe)]
-      : randomSplit(all, [all.length - options.holdOut, options.holdOut], 0)
-  const data = { learn: first(learning, options.limit), test: first(testing, options.limit) }
-  await onDevice(options, false, (recorded) =>
-    run({ known, recipe, options, data, signal }, recorded),
+    holdOut === undefined
+      ? [all, await dataset.load(false, settings)]
+      : randomSplit(all, [all.length - holdOut, holdOut], 0)
+  const data = { learn: first(learning, settings.limit), test: first(testing, settings.limit) }
+  if (settings.out !== undefined && options.resume === undefined)
+    await beginRun(settings.out, settings)
+  const resume = options.resume !== undefined
+  await onDevice(settings, false, (recorded) =>
+    run({ known, dataset, settings, resume, json: options.json, data, signal }, recorded),
   )
 }
 
 interface Run {
   readonly known: KnownModel
-  readonly recipe: Recipe
-  readonly options: TrainOptions
+  readonly dataset: KnownDataset
+  readonly settings: Settings & Recipe & { readonly seed: number }
+  readonly resume: boolean
+  readonly json: boolean
   readonly data: { readonly learn: Images; readonly test: Images }
   readonly signal: AbortSignal
 }
-
-function reportTo(output: typeof process.stdout, json: boolean): Report {
-  const colour = output.isTTY === true && !process.env.NO_COLOR && output.getColorDepth() > 8
-  return json ? jsonReport(output) : textReport(output, colour)
-}
-
 async function run(
-  { known, recipe, options, data, signal }: Run,
+  { known, dataset, settings, resume, json, data, signal }: Run,
   { device, programs }: ReturnType<typeof recording>,
 ): Promise<void> {
-  const report = reportTo(process.stdout, options.json)
+  const { stdout } = process
+  const report = json ? jsonReport(stdout) : textReport(stdout, hasColour(stdout))
+  const { epochs, batchSize, optimizer: rule, lr, seed, out } = settings
   const began = performance.now()
-  manualSeed(options.seed)
+  manualSeed(seed)
   const model = known.make()
-  const optimizer = optimizers[recipe.optimizer](model.parameters(), recipe)
+  const optimizer = optimizers[rule](model.parameters(), settings)
   const learn = new DataLoader(data.learn, {
-    batchSize: recipe.batchSize,
+    batchSize,
     shuffle: true,
-    seed: options.seed,
-    dropLast: data.learn.length >= recipe.batchSize, // one shape, one program
+    seed,
+    dropLast: data.learn.length >= batchSize, // one shape, one program
     signal,
   })
   const test = new DataLoader(data.test, { batchSize: TEST_BATCH, signal })
   const start: RunStart = {
     model: known.name,
     parameters: model.parameters().reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-    data: options.data,
+    data: dataset.name,
     samples: learn.samples,
     testSamples: test.samples,
     device: device.name,
     threads: device.threads,
-    epochs: recipe.epochs,
-    batchSize: recipe.batchSize,
-    optimizer: recipe.optimizer,
-    lr: recipe.lr,
-    seed: options.seed,
+    epochs,
+    batchSize,
+    optimizer: rule,
+    lr,
+    seed,
   }
   report.start(start)
 
-  let epochs = 0
+  let done = 0
   try {
     const history = await fit(model, learn, {
-      epochs: recipe.epochs,
+      epochs,
       optimizer,
-      scheduler: new OneCycleLR(optimizer, recipe.lr, {
-        totalSteps: recipe.epochs * learn.length,
-        pctStart: recipe.warmup,
+      scheduler: new OneCycleLR(optimizer, lr, {
+        totalSteps: epochs * learn.length,
+        pctStart: settings.warmup,
         cycleMomentum: false,
       }),
       validate: test,
       signal,
       callbacks: [
         {
+          onStart: ({ history }) => {
+            done = history.length
+          },
           onStep: (event) => report.step(event),
           onEpochEnd: (event) => {
-            epochs = event.epoch
-            report.epoch(event, recipe.epochs)
+            done = event.epoch
+            report.epoch(event, epochs)
           },
         },
       ],
+      ...(out === undefined
+        ? {}
+        : {
+            checkpoint: {
+              folder: out,
+              everySteps: settings.saveEvery,
+              keep: settings.keep ?? KEPT_CHECKPOINTS,
+            },
+            resume,
+          }),
     })
     const final = history.epochs[history.epochs.length - 1].validation
     const seconds = (performance.now() - began) / 1000
     const step = trainingStep(programs)
-    const mistakes = await mistakesOf(model, test, signal)
-    if (options.out !== undefined)
-      await saveRun(options.out, model, { ...start, history: history.epochs, final, seconds })
+    const mistakes = await mistakesOf(model, test, dataset.classes, signal)
+    if (out !== undefined)
+      await saveRun(out, model, { ...start, history: history.epochs, final, seconds })
     report.end({
       testLoss: final.loss,
       testAccuracy: final.accuracy,
@@ -160,19 +205,16 @@ async function run(
       step: step && figuresOf(step),
       mistakes: mistakes.slice(0, MOST_MISTAKES).map((mistake) => mistake.picture()),
       mistakeCount: mistakes.length,
-      out: options.out,
+      out,
     })
   } catch (error) {
-    if (signal.aborted) report.stopped(epochs)
+    if (signal.aborted)
+      report.stopped(
+        done,
+        out === undefined ? undefined : `npx burnish train --resume ${shellWord(out)}`,
+      )
     throw error
   }
-}
-
-/** The options that were given: the others leave the recipe as it is. */
-function definedOf(options: TrainOptions) {
-  const { epochs, batchSize, lr, optimizer, momentum, weightDecay } = options
-  const given = { epochs, batchSize, lr, optimizer, momentum, weightDecay }
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
 }
 
 interface Mistake {
@@ -184,6 +226,7 @@ interface Mistake {
 async function mistakesOf(
   model: Module,
   test: DataLoader<readonly [Tensor, number]>,
+  classes: readonly string[],
   signal: AbortSignal,
 ): Promise<readonly Mistake[]> {
   model.eval()
@@ -192,14 +235,15 @@ async function mistakesOf(
   await eachBatch(test, signal, async ([images, labels]) => {
     const logits = await logitsOf(images).data() // [B, classes]
     const [pixels, truth] = await Promise.all([images.data(), labels.data()])
-    const classes = logits.length / truth.length
     const [height, width] = images.shape.slice(2)
     for (let i = 0; i < truth.length; i++) {
-      const row = logits.subarray(i * classes, (i + 1) * classes)
+      const row = logits.subarray(i * classes.length, (i + 1) * classes.length)
       const { said, confidence } = mostLikely(row)
       if (said === truth[i]) continue
       const image = pixels.slice(i * height * width, (i + 1) * height * width)
-      const caption = `${truth[i]}, read as ${said} (${percent(confidence, 1)})`
+      const read = `${classes[truth[i]]}, read as ${classes[said]}`
+      const long = `${read} (${percent(confidence, 1)})`
+      const caption = long.length <= CAPTION ? long : read
       mistakes.push({
         confidence,
         picture: () => ({ pixels: greys(image), width, height, caption }),
@@ -207,21 +251,4 @@ async function mistakesOf(
     }
   })
   return mistakes.sort((a, b) => b.confidence - a.confidence)
-}
-
-/** The greatest logit and its softmax. */
-function mostLikely(logits: ArrayLike<number>): { said: number; confidence: number } {
-  let said = 0
-  for (let i = 1; i < logits.length; i++) if (logits[i] > logits[said]) said = i
-  let sum = 0
-  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - logits[said])
-  return { said, confidence: 1 / sum }
-}
-
-/** Scaled so that the darkest pixel is 0 and the brightest 255. */
-function greys(pixels: ArrayLike<number>): Uint8Array {
-  const values = Array.from(pixels)
-  const least = Math.min(...values)
-  const range = Math.max(...values) - least || 1
-  return Uint8Array.from(values, (value) => Math.round(((value - least) / range) * 255))
 }
