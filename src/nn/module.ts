@@ -210,6 +210,11 @@ export abstract class Module<Output = Tensor> {
     return named
   }
 
+  /** Forgets the gradients of all parameters below. */
+  zeroGrad(): void {
+    for (const parameter of this.parameters()) parameter.grad = undefined
+  }
+
   /** Trains all parameters below, or with `false` freezes them. Returns the module. */
   requiresGrad_(trainable = true): this {
     for (const parameter of this.parameters()) parameter.trainable = trainable
