@@ -1,15 +1,25 @@
 // The nearest spelling among known names, for errors that say what was probably meant.
 
-/** Levenshtein's distance: insertions, deletions and replacements of a character. */
+/** Insertions, deletions, replacements, and exchanges of neighbours (Damerau and Levenshtein). */
 function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1]
-    for (let j = 0; j < b.length; j++)
-      next.push(Math.min(row[j + 1] + 1, next[j] + 1, row[j] + (a[i] === b[j] ? 0 : 1)))
-    row = next
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)]
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1]
+      const exchanged = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      row.push(
+        Math.min(
+          rows[i - 1][j] + 1,
+          row[j - 1] + 1,
+          rows[i - 1][j - 1] + (same ? 0 : 1),
+          exchanged ? rows[i - 2][j - 2] + 1 : Number.POSITIVE_INFINITY,
+        ),
+      )
+    }
+    rows.push(row)
   }
-  return row[b.length]
+  return rows[a.length][b.length]
 }
 
 /** The known name that is nearest, if it is near: a third of the letters may differ. */

@@ -20,11 +20,11 @@ const TRAINING = 'training.json'
 
 /** Makes the folder of a new run and leaves its recipe there. Throws when there is a run already. */
 export async function beginRun(folder: string, settings: Settings): Promise<void> {
-  await prepareRun(folder)
-  if (existsSync(join(folder, RECIPE)))
+  if (existsSync(join(folder, RECIPE)) && !isFinished(folder))
     fail(
-      `${folder} already holds a run (${RECIPE}): go on with it by --resume ${shellWord(folder)}, or name another folder`,
+      `${folder} already holds a run that has not ended: go on with it by --resume ${shellWord(folder)}, or name another folder`,
     )
+  await prepareRun(folder)
   const beside = join(folder, `.writing-${RECIPE}`)
   const { out, ...kept } = settings
   const comment = `Repeat this run by: burnish train --recipe ${shellWord(join(folder, RECIPE))} --out ANOTHER`
