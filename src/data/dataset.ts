@@ -22,7 +22,7 @@ export function itemRandom(seed: number, epoch: number, index: number): Random {
   return new Random(new Random(seed, epoch).word() + 2 ** 32, index)
 }
 
-function checkIndex(index: number, length: number, where: string): void {
+export function checkIndex(index: number, length: number, where: string): void {
   if (!Number.isInteger(index) || index < 0 || index >= length)
     fail(`${where}: index ${index} is not in 0 … ${length - 1}`)
 }

@@ -1,5 +1,13 @@
 export type { HostArray } from './array.js'
 export { hostArray } from './array.js'
+export {
+  type Classes,
+  type CsvOptions,
+  CsvTable,
+  type CsvType,
+  parseCsv,
+  readCsv,
+} from './csv.js'
 export type { Dataset } from './dataset.js'
 export {
   ConcatDataset,
@@ -10,7 +18,9 @@ export {
   Subset,
   TensorDataset,
 } from './dataset.js'
+export { ImageFolder, type ImageFolderOptions, imageFolder } from './folder.js'
 export { readIdx } from './idx.js'
+export { decodeImage, type ImageOptions, readImage, resizeImage } from './image.js'
 export type { LoaderOptions, LoaderState } from './loader.js'
 export { DataLoader } from './loader.js'
 export type { MnistOptions } from './mnist.js'
