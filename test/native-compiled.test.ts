@@ -2,12 +2,12 @@
 // thread and two.
 import { afterAll, expect, test } from 'vitest'
 import { gradients } from '../src/autograd/grad.js'
-import { allocate, itemSize, type TypedArray, typedView } from '../src/base/dtype.js'
+import { allocate, itemSize, numbersOf, type TypedArray, typedView } from '../src/base/dtype.js'
 import { sizeOf } from '../src/base/shape.js'
 import { compileGraph, inputsOf } from '../src/compiler/compile.js'
 import type { Machine, Program } from '../src/compiler/program.js'
 import { interpret } from '../src/graph/interpret.js'
-import { type Graph, type InputNode, map, reduce } from '../src/graph/node.js'
+import { type Graph, type InputNode, input, map, permute, reduce } from '../src/graph/node.js'
 import { printGraph } from '../src/graph/print.js'
 import { bytesOf, firstDifference } from './programs.js'
 import { randomGraph } from './random-graph.js'
@@ -64,7 +64,7 @@ async function check(
     const { dtype, shape } = program.arguments[i]
     const out = allocate(dtype, sizeOf(shape))
     out.set(typedView(dtype, one[i].buffer, 0, one[i].byteLength / itemSize[dtype]))
-    return out
+    return numbersOf(dtype, out)
   }
   const given = [
     ...graph.outputs.map((_, k) => read(inputs.length + k)),
@@ -105,3 +105,14 @@ for (const { machine, seeds } of machines) {
     }
   })
 }
+
+test.skipIf(!present)('halves are stored rounded, contiguous and strided', async () => {
+  const x = input({}, [3, 41], 'float32')
+  const values = Float32Array.from({ length: 123 }, (_, i) => Math.sin(i) * 10 ** ((i % 9) - 4))
+  for (const { machine } of machines)
+    for (const fn of ['toFloat16', 'toBfloat16'] as const) {
+      const half = map(fn, x)
+      const turned = map('toFloat32', permute(half, [1, 0]))
+      await check(0, { outputs: [half, turned], updates: [] }, () => values, machine)
+    }
+})

@@ -100,7 +100,7 @@ function statementLines(kernel: Kernel, statement: Statement, indent: string): s
       ]
     case 'store': {
       const { value, stride } = statement
-      const { dtype } = kernel.buffers[statement.buffer]
+      const dtype = stored(kernel.buffers[statement.buffer].dtype)
       const address = addressText(kernel, statement)
       const text = expressionText(kernel, value)
       if (value.lanes === 1) return [`${indent}*(${address}) = ${text};`]

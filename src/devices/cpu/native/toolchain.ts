@@ -24,7 +24,8 @@ const FLAGS = [
   '-fno-math-errno',
   '-fno-trapping-math',
   '-ffp-contract=off',
-  '-w',
+  '-Werror=implicit-function-declaration',
+  '-Wno-psabi',
 ]
 
 /** Tried in this order: clang on ARM knows only the second. */
