@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { PNG } from 'pngjs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readSafetensors } from '../src/io/safetensors.js'
 import { hasNative, ownCache } from './run-native.js'
@@ -84,7 +85,12 @@ describe('train', () => {
     expect(lines[2].train_loss).toBeLessThan(Number(lines[1].train_loss))
     expect(lines[3].test_accuracy).toBe(lines[2].test_accuracy)
 
-    expect((await readdir(out)).sort()).toEqual(['model.safetensors', 'training.json'])
+    expect((await readdir(out)).sort()).toEqual([
+      'checkpoints',
+      'model.safetensors',
+      'recipe.yaml',
+      'training.json',
+    ])
     const { tensors } = readSafetensors(await readFile(join(out, 'model.safetensors')))
     expect(tensors.get('conv1.weight')?.shape).toEqual([6, 1, 5, 5])
     expect(JSON.parse(await readFile(join(out, 'training.json'), 'utf8'))).toMatchObject({
@@ -95,7 +101,7 @@ describe('train', () => {
 
     const second = await run(args)
     expect(second).toMatchObject({ code: 1, stdout: '' })
-    expect(second.stderr).toMatch(/already holds a run \(model.safetensors, training.json\)/)
+    expect(second.stderr).toMatch(/already holds a run \(model.safetensors, training.json/)
   })
 
   test('the same seed gives the same bits, for any number of threads', async () => {
@@ -171,6 +177,55 @@ describe('train', () => {
     },
   )
 
+  test('Ctrl-C saves and says how to go on; a resumed run ends with the same bits', async () => {
+    const run1 = join(folder, 'one')
+    const run2 = join(folder, 'two')
+    const settings = ['--data', 'mnist', '--epochs', '4', '--json', ...SLICE]
+    const whole = await run(['train', 'lenet', ...settings, '--out', run1])
+    expect(whole.code).toBe(0)
+    const broken = await run(['train', 'lenet', ...settings, '--out', run2], /epoch"/)
+    expect(broken.code).toBe(130)
+    const stopped = events(broken.stdout).at(-1)
+    expect(stopped).toMatchObject({
+      event: 'stopped',
+      resume: `npx burnish train --resume ${run2}`,
+    })
+    const again = await run(['train', 'lenet', ...settings, '--out', run2])
+    expect(again).toMatchObject({ code: 1 })
+    expect(again.stderr).toMatch(/a run that has not ended: go on with it by --resume/)
+    // A run that has not ended is evaluated with its newest checkpoint.
+    const half = await run(['evaluate', run2, '--limit', '100', '--json', ...WASM])
+    expect(JSON.parse(half.stdout)).toMatchObject({ event: 'evaluate', samples: 100 })
+
+    const resumed = await run(['train', '--resume', run2, '--json'])
+    expect(resumed).toMatchObject({ code: 0, stderr: '' })
+    const file = (name: string) => readFile(join(name, 'model.safetensors'))
+    expect((await file(run2)).equals(await file(run1))).toBe(true)
+    const ended = await run(['train', '--resume', run2])
+    expect(ended.stderr).toMatch(/this run has ended/)
+  })
+
+  test('a recipe; flags come before it; its own recipe repeats a run', async () => {
+    const recipe = join(folder, 'lenet.yaml')
+    const out = join(folder, 'recipe')
+    await writeFile(
+      recipe,
+      'model: lenet\ndata: mnist\nepochs: 3\nlimit: 320\nthreads: 1\ntier: wasm\nlr: 0.02\n',
+    )
+    const told = ['train', '--recipe', recipe, '--epochs', '1', '--json', '--out', out]
+    const [start] = events((await run(told)).stdout)
+    expect(start).toMatchObject({ epochs: 1, lr: 0.02, samples: 320, threads: 1 })
+    const other = join(folder, 'repeated')
+    await run(['train', '--recipe', join(out, 'recipe.yaml'), '--out', other])
+    const file = (name: string) => readFile(join(name, 'model.safetensors'))
+    expect((await file(other)).equals(await file(out))).toBe(true)
+
+    await writeFile(recipe, 'model: lenet\nepoch: 3\n')
+    const wrong = await run(['train', '--recipe', recipe, '--data', 'mnist'])
+    expect(wrong).toMatchObject({ code: 1, stdout: '' })
+    expect(wrong.stderr).toContain(`${recipe}:2:1: there is no field epoch; did you mean epochs?`)
+  })
+
   test('Ctrl-C ends it between two steps', async () => {
     const ended = await run(
       ['train', 'lenet', '--data', 'mnist', '--epochs', '500', ...SLICE, '--json'],
@@ -201,11 +256,12 @@ test.each([
     ['train', 'alexnet', '--data', 'mnist'],
     /no model alexnet; there are: lenet/,
   ],
-  ['no data', ['train', 'lenet'], /required option '--data <name>' not specified/],
+  ['no data', ['train', 'lenet'], /no data: give --data mnist, --data fashion-mnist or a folder/],
+  ['no model', ['train', '--data', 'mnist'], /which model\? burnish train lenet/],
   [
     'missing data',
     ['train', 'lenet', '--data', '/nowhere'],
-    /\/nowhere: is neither mnist nor a folder/,
+    /\/nowhere: is neither mnist nor fashion-mnist nor a folder/,
   ],
   [
     'half an epoch',
@@ -225,9 +281,20 @@ test.each([
   ],
   [
     'an unknown optimizer',
-    ['train', 'lenet', '--data', 'mnist', '--optimizer', 'lion'],
-    /Allowed choices are sgd, adam, adamw/,
+    ['train', 'lenet', '--data', 'mnist', '--optimizer', 'adma'],
+    /Allowed choices are sgd, adam, adamw.*Did you mean adam\?/,
   ],
+  ['a misspelt model', ['train', 'lent', '--data', 'mnist'], /did you mean lenet\?/],
+  ['misspelt data', ['train', 'lenet', '--data', 'mnits'], /did you mean mnist\?/],
+  ['no such run', ['evaluate', '/nowhere'], /\/nowhere: there is no such folder/],
+  ['a folder that is no run', ['predict', tmpdir(), 'x.png'], /holds no recipe\.yaml/],
+  [
+    'a resumed run with other settings',
+    ['train', '--resume', 'r', '--lr', '1'],
+    /lr cannot be given/,
+  ],
+  ['no such recipe', ['train', '--recipe', '/nowhere.yaml'], /\/nowhere\.yaml/],
+  ['no such file', ['inspect', '/nowhere.npy'], /\/nowhere\.npy/],
   ['an unknown device', ['train', 'lenet', '--data', 'mnist', '--device', 'tpu'], /tpu/],
 ])('%s: a clear error, exit code 1', async (_, args, message) => {
   const ended = await run(args)
@@ -266,6 +333,78 @@ test('explain: every kernel with its layer, and the totals', async () => {
     true,
   )
 })
+
+describe('a trained run', () => {
+  const out = () => join(folder, 'trained')
+  beforeAll(async () => {
+    const settings = ['--data', 'mnist', '--epochs', '3', '--limit', '6400', ...WASM]
+    expect((await run(['train', 'lenet', ...settings, '--out', out()])).code).toBe(0)
+  })
+
+  test('evaluate: loss, accuracy, each class, what is confused', async () => {
+    const { code, stdout } = await run(['evaluate', out(), ...WASM])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^LeNet of .*model\.safetensors on mnist: 10,000 test images$/m)
+    expect(stdout).toMatch(/^test loss 0\.\d{4}, test accuracy 9\d\.\d\d %$/m)
+    expect(stdout).toMatch(/^0 +980 +\d+\.\d % +\d+\.\d %$/m)
+    expect(stdout).toMatch(/^ {2}\d read as \d: \d+$/m)
+  })
+
+  test('predict: a digit drawn dark on paper, large and off the middle', async () => {
+    // A bar with a flag, as one writes 1, in ink on paper, 200×200.
+    const png = new PNG({ width: 200, height: 200 })
+    png.data.fill(255)
+    for (let y = 40; y < 160; y++)
+      for (let x = 60; x < 160; x++) {
+        const ink = Math.abs(x - 110 + (y - 100) / 8) < 6
+        if (ink) png.data.fill(0, 4 * (y * 200 + x), 4 * (y * 200 + x) + 3)
+      }
+    const file = join(folder, 'one.png')
+    await writeFile(file, PNG.sync.write(png))
+    const { code, stdout } = await run(['predict', out(), file, ...WASM])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/one\.png: 1 \(\d+\.\d %\)/)
+    expect(stdout).toMatch(/▸ 1 █+/)
+    const json = await run(['predict', out(), file, file, '--json', ...WASM])
+    const lines = events(json.stdout)
+    expect(lines.map((line) => line.class)).toEqual(['1', '1'])
+    const shares = Object.values(lines[0].probability as Record<string, number>)
+    expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 6)
+
+    const wrong = await run(['predict', out(), join(out(), 'recipe.yaml')])
+    expect(wrong).toMatchObject({ code: 1, stdout: '' })
+    expect(wrong.stderr).toMatch(/recipe\.yaml: is neither PNG nor JPEG/)
+  })
+
+  test('inspect: names, types, shapes, totals; values on request', async () => {
+    const { code, stdout } = await run(['inspect', out(), '--values'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/safetensors, 10 tensors/)
+    expect(stdout).toMatch(/^conv1\.weight +F32 +\[6, 1, 5, 5\] +150 +600 B/m)
+    expect(stdout).toMatch(/^all +61,706 +246\.8 kB$/m)
+    const json = JSON.parse((await run(['inspect', out(), '--json'])).stdout)
+    expect(json).toMatchObject({ format: 'safetensors', elements: 61706, bytes: 246824 })
+  })
+})
+
+test('info: versions, threads, what WebAssembly can do, tiers', async () => {
+  const { code, stdout } = await run(['info'])
+  expect(code).toBe(0)
+  expect(stdout).toContain(process.version)
+  expect(stdout).toMatch(/^WebAssembly +SIMD yes, relaxed SIMD (yes|no), shared memory yes$/m)
+  const json = JSON.parse((await run(['info', '--json'])).stdout)
+  expect(json.tiers).toContain('wasm')
+  expect(json.threads).toBeGreaterThan(0)
+})
+
+test.each(['train', 'evaluate', 'predict', 'explain', 'info', 'inspect'])(
+  '%s --help has examples',
+  async (command) => {
+    const { code, stdout } = await run([command, '--help'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(new RegExp(`Examples:\n  burnish ${command}`))
+  },
+)
 
 test('--help names commands, models and examples', async () => {
   const { code, stdout } = await run(['--help'])

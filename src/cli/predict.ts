@@ -1,10 +1,10 @@
 // `burnish predict`: what a trained run sees in pictures: each drawn small as the network gets it, with the class
 // probabilities as bars.
+import { type HostArray, readImage } from '../data/index.js'
 import { tensor } from '../tensor/create.js'
 import { probabilities } from './classify.js'
 import { drawPicture } from './draw.js'
-import { loadPicture } from './picture.js'
-import { centred, type Decoded, inverted, isOnPaper, resize, toGrey } from './prepare.js'
+import { centred, inverted, isOnPaper, resize, toGrey } from './prepare.js'
 import { openRun } from './run.js'
 import { hasColour, type MachineOptions, onDevice } from './setup.js'
 import { percent } from './values.js'
@@ -35,8 +35,9 @@ export async function predict(
     for (const path of paths) {
       signal.throwIfAborted()
       const digits = dataset.classes[0] === '0'
-      const grey = await prepared(await loadPicture(path), options, digits, width, height)
-      const pixels = grey.map((value) => (value - scaling.mean) / scaling.std)
+      const picture = await readImage(path, { channels: 4 })
+      const grey = prepared(picture, options, digits, width, height)
+      const pixels = Float32Array.from(grey, (byte) => (byte / 255 - scaling.mean) / scaling.std)
       const logits = await model.forward(tensor(pixels, { shape: [1, ...known.input] })).data()
       const shares = probabilities(logits)
       const said = shares.indexOf(Math.max(...shares))
@@ -47,8 +48,7 @@ export async function predict(
         continue
       }
       const colour = hasColour(process.stdout)
-      const bytes = Uint8Array.from(grey, (value) => Math.round(value * 255))
-      const drawn = drawPicture({ pixels: bytes, width, height, caption: '' }, colour)
+      const drawn = drawPicture({ pixels: grey, width, height, caption: '' }, colour)
       const bars = barLines(classes, shares, said)
       const above = Math.floor((drawn.length - bars.length) / 2)
       const lines = drawn.map((line, i) => {
@@ -62,16 +62,16 @@ export async function predict(
   })
 }
 
-/** Brightness 0 … 1 of the network's input. */
-async function prepared(
-  decoded: Decoded,
+/** Brightness of the network's input, as bytes. */
+function prepared(
+  picture: HostArray,
   options: PredictOptions,
   digits: boolean,
   width: number,
   height: number,
-): Promise<Float32Array> {
+): Uint8Array {
   const { background, place } = options
-  const grey = toGrey(decoded)
+  const grey = toGrey(picture)
   const light = background === 'auto' ? isOnPaper(grey) : background === 'light'
   const bright = light ? inverted(grey) : grey
   const fits = bright.width === width && bright.height === height

@@ -1,30 +1,24 @@
 // From any picture to what a network of small grey images knows: grey, bright on dark, of the right size. Digits are
 // placed as MNIST's are (LeCun et al. 1998): the ink fits 20×20 of 28×28, its centre of mass in the middle.
 
-/** Brightness 0 … 1, row-major. */
+import { hostArray } from '../data/array.js'
+import { type HostArray, resizeImage } from '../data/index.js'
+
+/** Brightness as bytes, row-major. */
 export interface Grey {
-  readonly values: Float32Array
+  readonly values: Uint8Array
   readonly width: number
   readonly height: number
 }
 
-/** Bytes of a decoded picture, its channels (1 grey, 2 grey and alpha, 3 RGB, 4 RGBA) beside each other. */
-export interface Decoded {
-  readonly data: ArrayLike<number>
-  readonly width: number
-  readonly height: number
-  readonly channels: number
-}
-
-/** Luma of Rec. 601, on white where a pixel is transparent. */
-export function toGrey({ data, width, height, channels }: Decoded): Grey {
-  const values = new Float32Array(width * height)
-  for (let i = 0; i < values.length; i++) {
-    const at = i * channels
-    const luma =
-      channels < 3 ? data[at] : 0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2]
-    const alpha = channels % 2 === 0 ? data[at + channels - 1] / 255 : 1
-    values[i] = (luma * alpha) / 255 + (1 - alpha)
+/** Of a picture uint8 [4, height, width]: luma of Rec. 601, on white where it is transparent. */
+export function toGrey({ data, shape: [, height, width] }: HostArray): Grey {
+  const size = width * height
+  const values = new Uint8Array(size)
+  for (let i = 0; i < size; i++) {
+    const luma = 0.299 * data[i] + 0.587 * data[size + i] + 0.114 * data[2 * size + i]
+    const opacity = data[3 * size + i] / 255
+    values[i] = Math.round(luma * opacity + 255 * (1 - opacity))
   }
   return { values, width, height }
 }
@@ -38,43 +32,21 @@ export function isOnPaper({ values, width, height }: Grey): boolean {
         sum += values[y * width + x]
         pixels++
       }
-  return sum / pixels > 0.5
+  return sum / pixels > 127
 }
 
 export function inverted(image: Grey): Grey {
-  return { ...image, values: image.values.map((value) => 1 - value) }
+  return { ...image, values: image.values.map((value) => 255 - value) }
 }
 
-/** Each pixel of the result is the mean over the area it covers. */
 export function resize(image: Grey, width: number, height: number): Grey {
-  const across = covers(image.width, width)
-  const down = covers(image.height, height)
-  const values = new Float32Array(width * height)
-  down.forEach((rows, y) => {
-    across.forEach((columns, x) => {
-      let sum = 0
-      for (const [row, tall] of rows)
-        for (const [column, wide] of columns)
-          sum += image.values[row * image.width + column] * tall * wide
-      values[y * width + x] = sum
-    })
-  })
+  const picture = hostArray(image.values, [1, image.height, image.width])
+  const values = Uint8Array.from(resizeImage(picture, height, width).data)
   return { values, width, height }
 }
 
-/** For each of `to` cells: which of `from` it covers, and with what share. */
-function covers(from: number, to: number): (readonly [number, number])[][] {
-  return Array.from({ length: to }, (_, cell) => {
-    const [begin, end] = [(cell * from) / to, ((cell + 1) * from) / to]
-    const parts: (readonly [number, number])[] = []
-    for (let i = Math.floor(begin); i < Math.ceil(end - 1e-9); i++)
-      parts.push([i, (Math.min(end, i + 1) - Math.max(begin, i)) / (end - begin)])
-    return parts
-  })
-}
-
 /** Ink below this is background. */
-const INK = 0.2
+const INK = 50
 
 /** A digit bright on dark, placed as MNIST's are. A picture without ink stays empty. */
 export function centred(image: Grey, size: number, box: number): Grey {
@@ -88,10 +60,10 @@ export function centred(image: Grey, size: number, box: number): Grey {
       top = Math.min(top, y)
       bottom = Math.max(bottom, y)
     }
-  const result = new Float32Array(size * size)
+  const result = new Uint8Array(size * size)
   if (right < 0) return { values: result, width: size, height: size }
   const [wide, tall] = [right - left + 1, bottom - top + 1]
-  const ink = new Float32Array(wide * tall)
+  const ink = new Uint8Array(wide * tall)
   for (let y = 0; y < tall; y++)
     for (let x = 0; x < wide; x++) ink[y * wide + x] = values[(top + y) * width + left + x]
   const scale = box / Math.max(wide, tall)
