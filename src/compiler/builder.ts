@@ -335,9 +335,12 @@ export class Builder {
   store(node: Node, buffer: number, index: readonly Affine[], value: Expr, shift?: Affine): void {
     const { at, stride } = this.address(index, node)
     const to = shift ? { terms: at.terms, offset: at.offset + shift.offset } : at
-    const { dtype } = node
-    const stored = isHalf(dtype) ? narrow(dtype, value, (part) => this.place(part)) : value
-    this.emitStore(buffer, to, stride, stored)
+    this.emitStore(buffer, to, stride, this.asStored(node.dtype, value))
+  }
+
+  /** What a store of a dtype writes: of a half its bits. */
+  asStored(dtype: DType, value: Expr): Expr {
+    return isHalf(dtype) ? narrow(dtype, value, (part) => this.place(part)) : value
   }
 
   /** buffer[at + dynamic] += value. */

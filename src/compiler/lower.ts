@@ -237,7 +237,7 @@ function buildElementwise(
   const body = () => {
     const at = merge(to)
     const stride = b.lane ? (at.terms.find(([v]) => v.id === b.lane?.id)?.[1] ?? 0) : 1
-    b.emitStore(target, at, stride, b.read(source, domain.index))
+    b.emitStore(target, at, stride, b.asStored(source.dtype, b.read(source, domain.index)))
   }
   const parallel = elementwiseNest(b, [...loops], vector ? context.machine.lanes : 1, body)
   return finishKernel(context, operands, parallel, b.statements, [group.node])

@@ -362,7 +362,7 @@ function inLoop(
     else if (plan.kept.has(node)) {
       const at = b.options.scratchOf?.(node, index)
       invariant(at !== undefined, () => 'a kept row has scratch')
-      b.emitStore(at.buffer, at.at, 1, value)
+      b.emitStore(at.buffer, at.at, 1, b.asStored(node.dtype, value))
     }
     return
   }

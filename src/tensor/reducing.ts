@@ -98,10 +98,10 @@ export abstract class Reducing extends Elementwise {
   // ---- running along a dimension ----
 
   cumsum(dim: number): Tensor {
-    return derive(statistics.running('add', this.node, dim, 'cumsum'), this)
+    return derive(statistics.running('sum', this.node, dim, 'cumsum'), this)
   }
   cumprod(dim: number): Tensor {
-    return derive(statistics.running('mul', this.node, dim, 'cumprod'), this)
+    return derive(statistics.running('prod', this.node, dim, 'cumprod'), this)
   }
   /** The greatest so far, and where it first is. */
   cummax(dim: number): Picked {

@@ -52,20 +52,52 @@ function atZero(x: Node, fn: (x: Node) => Node): Node {
   return map('where', zero, like(x, 0), fn(map('where', zero, like(x, 1), x)))
 }
 
-/** Running results along an axis by doubling: after step s each element covers 2ˢ⁺¹ of those up to it. */
-export function running(fn: 'add' | 'mul', of: Node, dim: number, where: string): Node {
+const BLOCK = 32
+
+/**
+ * Running sums or products along an axis: within blocks, each element over a window of those up to it; then each
+ * block combined with the running result of the blocks before it.
+ */
+export function running(fn: 'sum' | 'prod', of: Node, dim: number, where: string): Node {
   const axis = axisOf(dim, of.shape.length, where)
-  let x = cast(of, arithmeticType(of.dtype))
-  if (x.shape.length === 0) return x
+  const x = cast(of, arithmeticType(of.dtype))
+  return x.shape.length === 0 || x.shape[axis] < 2 ? x : runningAlong(fn, x, axis)
+}
+
+function runningAlong(fn: 'sum' | 'prod', x: Node, axis: number): Node {
+  const value = fn === 'sum' ? 0 : 1
   const size = x.shape[axis]
-  for (let reach = 1; reach < size; reach *= 2) {
-    const zeros = x.shape.map(() => 0)
-    const low = x.shape.map((_, i) => (i === axis ? reach : 0))
-    const early = slice(x, 0, size - reach, axis, 1)
-    const value = fn === 'add' ? 0 : 1
-    x = map(fn, x, graph.view({ type: 'pad', low, high: zeros, value }, early))
+  if (size <= BLOCK) return reduce(fn, [x.shape.length], upTo(x, axis, value))
+  const blocks = Math.ceil(size / BLOCK)
+  const around = (low: number, high: number, y: Node) => {
+    const along = (n: number) => y.shape.map((_, i) => (i === axis ? n : 0))
+    return low + high === 0
+      ? y
+      : graph.view({ type: 'pad', low: along(low), high: along(high), value }, y)
   }
-  return x
+  const full = around(0, blocks * BLOCK - size, x)
+  const [before, after] = [x.shape.slice(0, axis), x.shape.slice(axis + 1)]
+  const split = graph.reshape(full, [...before, blocks, BLOCK, ...after])
+  const within = runningAlong(fn, split, axis + 1)
+  const totals = graph.reshape(slice(within, BLOCK - 1, BLOCK, axis + 1, 1), [
+    ...before,
+    blocks,
+    ...after,
+  ])
+  const earlier = around(1, 0, slice(runningAlong(fn, totals, axis), 0, blocks - 1, axis, 1))
+  const wide = graph.expand(graph.reshape(earlier, [...before, blocks, 1, ...after]), split.shape)
+  const joined = map(fn === 'sum' ? 'add' : 'mul', within, wide)
+  return slice(graph.reshape(joined, full.shape), 0, size, axis, 1)
+}
+
+/** A new last dimension: all elements up to each, `value` before the first. */
+function upTo(x: Node, axis: number, value: number): Node {
+  const size = x.shape[axis]
+  const padding = size - 1
+  return graph.view(
+    { type: 'window', axis, count: size, size, stride: 1, dilation: 1, padding, value },
+    x,
+  )
 }
 
 /** The greatest (least, negated) so far and where it first is. */
@@ -75,11 +107,7 @@ export function runningMax(of: Node, dim: number): { values: Node; indices: Node
   if (x.shape.length === 0) return { values: x, indices: constant(0, 'int32') }
   const size = x.shape[axis]
   const padding = Math.max(size - 1, 0)
-  const upTo = graph.view(
-    { type: 'window', axis, count: size, size, stride: 1, dilation: 1, padding, value: -Infinity },
-    x,
-  )
-  const at = reduce('argmax', [x.shape.length], upTo)
+  const at = reduce('argmax', [x.shape.length], upTo(x, axis, -Infinity))
   const first = map('sub', graph.iota(x.shape, axis), constant(padding, 'int32', x.shape))
   const indices = map('add', at, first)
   return { values: takeAlong(cast(of, arithmeticType(of.dtype)), axis, indices), indices }
