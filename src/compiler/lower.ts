@@ -5,7 +5,7 @@ import { invariant } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import type { Node, NodeOf } from '../graph/node.js'
 import { accessesOf, axisIndex, baseOf, createSpace, linear } from './access.js'
-import { addAffine, call, constant, num, report, zero } from './build.js'
+import { addAffine, call, constant, num, report, sameTerms, zero } from './build.js'
 import { Builder, NeedsScalar } from './builder.js'
 import type { CopyGroup, Group, GuardGroup, PartGroup, ScatterGroup } from './group.js'
 import type { Affine, Expr, Kernel, KernelBuffer, Statement, Variable } from './kernel.js'
@@ -160,16 +160,21 @@ export function countFlops(body: readonly Statement[], turns: number, lanes: num
       if (s.op === 'set' || s.op === 'store') return sum + ofExpr(s.value)
       if (s.op === 'if') return sum + ofBody(s.body)
       if (s.op !== 'loop') return sum
-      const from = Math.max(
-        0,
-        ...s.from.map((q) => (q.affine.terms.length === 0 ? q.affine.offset : 0)),
-      )
-      const constants = s.to.filter((q) => q.affine.terms.length === 0)
-      const to =
-        constants.length > 0 ? Math.min(...constants.map((q) => q.affine.offset)) : from + s.step
-      return sum + Math.max(0, Math.ceil((to - from) / s.step)) * ofBody(s.body)
+      return sum + turnsOf(s) * ofBody(s.body)
     }, 0)
   return turns * ofBody(body)
+}
+
+/** Turns of a loop: exact for constant bounds and for a block between base and base + size, else the most. */
+function turnsOf({ from, to, step }: Extract<Statement, { op: 'loop' }>): number {
+  let length = Number.POSITIVE_INFINITY
+  for (const end of to)
+    for (const start of from) {
+      const comparable =
+        end.divide === 1 && start.divide === 1 && sameTerms(end.affine, start.affine)
+      if (comparable) length = Math.min(length, end.affine.offset - start.affine.offset)
+    }
+  return Number.isFinite(length) ? Math.max(0, Math.ceil(length / step)) : 1
 }
 
 export function lower(group: Group, context: LowerContext): Lowered {
