@@ -1,7 +1,8 @@
 // For tests: runs programs on the C tier, in a memory of its own; and says why it cannot where there is no compiler.
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterAll } from 'vitest'
 import type { Program } from '../src/compiler/program.js'
 import { createNative, type Native, openWorkshop } from '../src/devices/cpu/native/native.js'
 import { RESERVED } from '../src/targets/wasm/addresses.js'
@@ -9,9 +10,16 @@ import { control, controlBytes } from '../src/targets/wasm/control.js'
 import { scratchStride } from '../src/targets/wasm/driver.js'
 import { requireAll } from './support.js'
 
+/** A new folder, removed after the file's tests. */
+function temporary(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'burnish-test-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
 /** Uses a cache of its own from here on. */
 export function ownCache(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'burnish-test-'))
+  const folder = temporary()
   process.env.XDG_CACHE_HOME = folder
   return join(folder, 'burnish')
 }

@@ -1,10 +1,10 @@
 // The cpu device's tiers: C gives what WebAssembly gives, runs keep their order while a program moves over, and without
 // compiler, cache or koffi there is a working run and one line. Runs from dist, as workers do: build first.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { cases, chain } from '../../../test/machine-cases.js'
 import { argument, buffer, firstDifference, matmulCase, programOf } from '../../../test/programs.js'
 import { hasNative, ownCache } from '../../../test/run-native.js'
@@ -16,6 +16,10 @@ import { type CpuDevice, type CpuOptions, createCpu, openCpu } from './device.js
 const folder = ownCache()
 const present = await hasNative()
 const { PATH, XDG_CACHE_HOME } = process.env
+
+const scratch = mkdtempSync(join(tmpdir(), 'burnish-test-'))
+afterAll(() => rmSync(scratch, { recursive: true, force: true }))
+const temporary = (name: string) => mkdtempSync(join(scratch, name))
 
 const open: CpuDevice[] = []
 function kept(device: CpuDevice): CpuDevice {
@@ -156,12 +160,12 @@ describe('without', () => {
   const tiers = ['native', 'auto'] as const
 
   test.each(tiers)('a compiler, %s', async (tier) => {
-    process.env.PATH = mkdtempSync(join(tmpdir(), 'burnish-empty-'))
+    process.env.PATH = temporary('empty')
     await fallsBack({ threads: 2, tier }, /there is no cc/)
   })
 
   test.skipIf(!present).each(tiers)('a compiler that works, %s', async (tier) => {
-    process.env.XDG_CACHE_HOME = mkdtempSync(join(tmpdir(), 'burnish-test-'))
+    process.env.XDG_CACHE_HOME = temporary('cache')
     process.env.PATH = brokenCompiler()
     await fallsBack({ threads: 2, tier }, /cc failed \(1\): error: broken/)
   })
@@ -192,7 +196,7 @@ describe('without', () => {
 
   /** A compiler that knows its macros and compiles nothing. */
   function brokenCompiler(): string {
-    const bin = mkdtempSync(join(tmpdir(), 'burnish-bin-'))
+    const bin = temporary('bin')
     const file = join(bin, 'cc')
     const script = `#!/bin/sh
 case "$*" in *-dM*) PATH='${PATH}' exec cc "$@" ;; esac
@@ -240,7 +244,7 @@ await device.close()`
     const ended = spawnSync(process.execPath, ['--input-type=module', '-e', text], {
       timeout: 30_000,
       encoding: 'utf8',
-      env: { ...process.env, XDG_CACHE_HOME: mkdtempSync(join(tmpdir(), 'burnish-test-')) },
+      env: { ...process.env, XDG_CACHE_HOME: temporary('cache') },
     })
     expect(ended).toMatchObject({ stderr: '', stdout: 'native\n', status: 0 })
   })
