@@ -100,7 +100,7 @@ Data:
 ${DATA}
   FOLDER         images in IDX files with MNIST's names
 
-Examples, from nothing to a network that reads your handwriting:
+Examples:
   burnish train lenet --data mnist --out runs/digits   learn; Ctrl-C stops, and says how to go on
   burnish evaluate runs/digits                         how good it is, class by class
   burnish predict runs/digits seven.png                what it sees in a picture
