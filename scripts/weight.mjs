@@ -48,8 +48,8 @@ const PROGRAMS = [
   },
 ]
 
-/** Devices a page loads only when it asks for them by name. */
-const ON_REQUEST = ['reference', 'null']
+/** What a page loads only when it asks for it: two devices, and the printers of BURNISH_DEBUG. */
+const ON_REQUEST = ['reference', 'null', 'debug']
 
 const gzip = (content) => gzipSync(content, { level: 9 }).length
 

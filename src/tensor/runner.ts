@@ -10,7 +10,6 @@ import type { Argument, Device, Executable, Program, Replan, Report } from '../c
 import type { Graph, InputNode } from '../graph/node.js'
 import { reportingNodes } from '../graph/reports.js'
 import { detachInputs, expandComposites } from '../graph/simplify.js'
-import { debug } from './debug.js'
 
 const MOST_PROGRAMS = 64
 
@@ -40,6 +39,7 @@ export class Runner {
   #waiting: Job[] = []
   #broken: Error | undefined
   #held = false
+  #debug: ((graph: Graph, program?: Program) => void) | undefined
   #compile: CompileGraph | undefined
   readonly #programs = new Map<string, Loaded>()
   readonly started: Promise<Device>
@@ -56,6 +56,11 @@ export class Runner {
     const device = await make()
     if (device.accepts === 'program')
       this.#compile = (await import('../compiler/compile.js')).compileGraph
+    const words = globalThis.process?.env.BURNISH_DEBUG // a browser has no process
+    if (words !== undefined) {
+      const { debug } = await import('./debug.js')
+      this.#debug = (graph, program) => debug(words, graph, program)
+    }
     this.device = device
     this.#startWaiting()
     return device
@@ -128,7 +133,7 @@ export class Runner {
       const compile = this.#compile
       if (compile === undefined) return fail('the compiler has not been loaded')
       const program = compile(graph, device.machine, inputs)
-      debug(graph, program)
+      this.#debug?.(graph, program)
       const replan = device.replans ? again(compile, graph, inputs) : undefined
       const executable = device.load(program, replan)
       return {
@@ -138,7 +143,7 @@ export class Runner {
         runs: 0,
       }
     }
-    debug(graph)
+    this.#debug?.(graph)
     const args = argumentsOf(graph, inputs)
     const executable = device.load({ graph, inputs, arguments: args })
     return { executable, arguments: args, report: (code) => reportOf(graph, code), runs: 0 }
