@@ -108,9 +108,7 @@ function shortened(text) {
   return `${shown.map((line) => line.trimEnd()).join('\n')}\n`
 }
 
-const kernel = fenced(
-  command(['scripts/shown-kernel.mjs'], { BURNISH_DEBUG: 'kernels' }).stderr,
-)
+const kernel = fenced(command(['scripts/shown-kernel.mjs'], { BURNISH_DEBUG: 'kernels' }).stderr)
 const stale = []
 for (const readme of READMES) {
   const file = join(root, readme.file)
@@ -118,7 +116,8 @@ for (const readme of READMES) {
   const parts = { run: shownRun(), kernel, speed: speed(readme) }
   const after = before.replace(
     /(<!-- begin:(\w+) -->\n)([\s\S]*?)(<!-- end:\2 -->)/g,
-    (_, begin, name, old, end) => `${begin}${parts[name] === undefined ? old : `${parts[name]}\n`}${end}`,
+    (_, begin, name, old, end) =>
+      `${begin}${parts[name] === undefined ? old : `${parts[name]}\n`}${end}`,
   )
   if (after === before) continue
   stale.push(readme.file)
