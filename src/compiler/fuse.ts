@@ -58,7 +58,7 @@ function attempt(input: FuseInput, extra: ReadonlySet<Node>): Fused {
 }
 
 /** How many of the last groups are looked at for a shared input. */
-const RECENT = 8
+const RECENT = 64
 
 class Grouping {
   private readonly input: FuseInput

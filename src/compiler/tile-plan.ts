@@ -110,13 +110,12 @@ export function planTiles(
     rows = largest(inA(lane) !== 0 ? onlyB : onlyA)
     rowTile = rows ? divisorNear(rows.extent, Math.floor(accumulators / vectorsAcross)) : 1
   } else {
-    rows = largest(onlyA)
-    columns = largest(onlyB)
     // Both operands are loaded as vectors, so the tile is near a square; with one operand alone, shorter.
-    const alone = Math.floor((accumulators * 3) / 4)
-    const most = rows && columns ? [4, Math.floor(accumulators / 4)] : [alone, alone]
-    rowTile = rows ? divisorNear(rows.extent, most[0]) : 1
-    columnTile = columns ? divisorNear(columns.extent, most[1]) : 1
+    rows = largest(onlyA)
+    const most = Math.floor(((rows ? 1.25 : 3) * accumulators) / 4)
+    columns = closest(onlyB, most, inB)
+    rowTile = rows ? divisorNear(rows.extent, columns ? 4 : Math.floor((accumulators * 3) / 4)) : 1
+    columnTile = columns ? divisorNear(columns.extent, most) : 1
   }
   const loops = outer.filter((axis) => axis !== lane && axis !== rows && axis !== columns)
   // Partial sums wait in the result's own memory, so it must hold them as they are.
@@ -234,6 +233,23 @@ function chooseLane(
     }
   }
   return best
+}
+
+/** The axis for a tile's columns: one that a tile of at most `most` divides, in large steps, its elements near. */
+function closest(
+  list: readonly Axis[],
+  most: number,
+  strideOf: (axis: Axis) => number,
+): Axis | undefined {
+  const rank = (axis: Axis) => {
+    const tile = divisorNear(axis.extent, most)
+    const whole = axis.extent % tile === 0
+    return [whole ? 1 : 0, tile, -Math.abs(strideOf(axis))] as const
+  }
+  return [...list].sort((x, y) => {
+    const [p, q] = [rank(y), rank(x)]
+    return p[0] - q[0] || p[1] - q[1] || p[2] - q[2]
+  })[0]
 }
 
 /** The largest divisor from `most` down to half of it, else `most` itself (with a rest). */
