@@ -1,5 +1,7 @@
 // What a Tensor is before it has operations: a lazy handle over a node of the graph. `definition` is how it is
 // computed, `value` its data once computed.
+// Users' compilers must know Symbol.dispose, whatever their `lib` says:
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { DType } from '../base/dtype.js'
 import type { Shape } from '../base/shape.js'
 import { detach as detachNode, input, type Node } from '../graph/node.js'
