@@ -75,7 +75,7 @@ function take(value: Value): Taken {
 // Note: shortage. A run begins, as long as there is room for what it reads and writes, in the turn it was submitted.
 // Else its job is held back, and all later ones behind it, while the device lets finalizers and queued runs give
 // memory back; so the order of submission stays (rule 2). Then it fails, with the largest owners named.
-const MOST_RELIEFS = 4
+const MOST_RELIEFS = 8
 
 /** The graph captured with its key: reusable, as compiled functions do. */
 export interface Captured {
