@@ -268,11 +268,7 @@ describe('zip', () => {
       change(false, (v, c) => v.setUint32(c + 16, 1, true)),
       /the directory says 00000001: it is damaged/,
     ],
-    [
-      'zip64',
-      change(false, (v, c) => v.setUint32(c + 20, 0xffffffff, true)),
-      /zip64 entry/,
-    ],
+    ['zip64', change(false, (v, c) => v.setUint32(c + 20, 0xffffffff, true)), /zip64 entry/],
     [
       'an offset into nothing',
       change(false, (v, c) => v.setUint32(c + 42, 7, true)),
