@@ -77,7 +77,7 @@ test('fit ends between two steps, with a checkpoint that resumes to the same bit
     expect([error, seen.steps]).toEqual([reason, at])
     const { step } = await loadCheckpoint((await latestCheckpoint(folder)) ?? '', make())
     expect(step).toBe(at)
-    const resumed = await train({ resume: true, checkpoint: { folder }, callbacks: [{}] })
+    const resumed = await train({ resume: true, checkpoint: { folder } })
     expect(resumed.error).toBeUndefined()
     expect(resumed.bytes).toEqual(whole.bytes)
   }
@@ -96,7 +96,6 @@ test('at any moment: in a step, while batches are made, while it is evaluated', 
       ...options,
       validate: new DataLoader(data, { batchSize: 3 }),
       resume: true,
-      callbacks: [{}],
     })
     expect(resumed.error).toBeUndefined()
     expect(resumed.bytes).toEqual(whole.bytes)

@@ -12,6 +12,8 @@ export interface HostArray {
 
 function dtypeOf(data: TypedArray): DType {
   if (data instanceof Float32Array) return 'float32'
+  if (data instanceof Uint16Array)
+    fail('hostArray: a Uint16Array holds the bits of halves; give a Float32Array of their values')
   return data instanceof Int32Array ? 'int32' : 'uint8'
 }
 

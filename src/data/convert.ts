@@ -1,4 +1,5 @@
 // Between host arrays, items of data sets and tensors.
+import { isHalf } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { adopt } from '../tensor/create.js'
 import { Tensor } from '../tensor/tensor.js'
@@ -9,9 +10,11 @@ export function toTensor(array: HostArray): Tensor {
   return adopt(array.data, array.shape, array.dtype)
 }
 
-/** The values of a tensor (computed if need be), or an array as it is. */
+/** The values of a tensor (computed if need be; halves as float32), or an array as it is. */
 export async function toHost(column: Tensor | HostArray): Promise<HostArray> {
   if (!(column instanceof Tensor)) return column
+  if (isHalf(column.dtype))
+    return { data: await column.data(), shape: column.shape, dtype: 'float32' }
   const data = column.value?.host ?? (await column.data())
   return { data, shape: column.shape, dtype: column.dtype }
 }

@@ -8,7 +8,7 @@ import { tensor } from '../tensor/create.js'
 import { hostArray } from './array.js'
 import { type Dataset, ImageDataset, randomSplit, Subset, TensorDataset } from './dataset.js'
 import { DataLoader } from './loader.js'
-import { mnist } from './mnist.js'
+import { fashionMnist, mnist } from './mnist.js'
 
 const COUNT = 10
 /** Image i holds byte i four times, and has label i. */
@@ -134,6 +134,10 @@ describe('data sets', () => {
       [5, 6, 1, 2],
       [9, 7],
     ])
+    const halves = new TensorDataset(tensor([1.5, 2.5], { dtype: 'float16' }))
+    const [[half]] = await collect(new DataLoader(halves, { batchSize: 2 }))
+    expect([half.dtype, Array.from(await half.data())]).toEqual(['float32', [1.5, 2.5]])
+    expect(() => hostArray(Uint16Array.of(1))).toThrow(/the bits of halves/)
     expect(() => new TensorDataset(tensor([1, 2]), tensor([1]))).toThrow(
       /column 1 has 1 rows, column 0 has 2/,
     )
@@ -170,6 +174,21 @@ describe('mnist', () => {
     await put('train-images-idx3-ubyte.gz', gzipSync(images))
     await put('train-labels-idx1-ubyte', idx([2], [3, 9]))
     expect([...(await mnist({ root })).labels]).toEqual([3, 9])
+  })
+
+  test('Fashion-MNIST: Debian’s files where they are, else how to get them; or a folder', async () => {
+    const found = await fashionMnist().then(
+      ({ length }) => length,
+      (error: unknown) => (error instanceof Error ? error.message : ''),
+    )
+    if (found !== 60000)
+      expect(found).toMatch(
+        /no file train-images-idx3-ubyte .* in .usr.share.*: `apt-get install dataset-fashion-mnist`/,
+      )
+    expect([...(await fashionMnist({ root })).labels]).toEqual([3, 9])
+    await expect(fashionMnist({ root: join(root, 'nowhere') })).rejects.toThrow(
+      /nowhere, which is no folder: .apt-get install/,
+    )
   })
 
   test('says what is missing or broken', async () => {

@@ -26,16 +26,23 @@ import { tensor } from '../tensor/create.js'
 import { currentDevice } from '../tensor/devices.js'
 import type { Parameter } from '../tensor/parameter.js'
 import { explained, type FileSystem, joinPath, nodeFiles, writeFile } from './files.js'
-import { type Json, jsonText, parsedJson } from './json.js'
+import type { Json } from './json.js'
+import {
+  CHECKPOINTS,
+  clear,
+  INDEX,
+  indexText,
+  list,
+  numberOf,
+  REMOVING,
+  readIndex,
+  readWhole,
+  type State,
+  sha256,
+  WRITING,
+} from './stored.js'
 import { tierOf } from './tier.js'
 
-const FORMAT = 'burnish checkpoint'
-const VERSION = 1
-const CHECKPOINTS = 'checkpoints'
-const INDEX = 'checkpoint.json'
-const NAME = /^(\d{5,})-epoch-(\d+)-step-(\d+)$/
-const WRITING = '.writing-'
-const REMOVING = '.removing-'
 const DEFAULT_KEPT = 3
 
 /** What has a state of plain values: schedules. */
@@ -92,21 +99,6 @@ export interface Checkpoint extends Omit<Progress, 'tensors'> {
   /** The name of the run's best checkpoint when this one was saved. */
   readonly best: string | undefined
   readonly tensors: { readonly [name: string]: HostTensor }
-}
-
-/** The content of checkpoint.json that its own hash covers. */
-interface State {
-  readonly step: number
-  readonly epoch: number
-  readonly tier: string
-  readonly generator: { readonly seed: number; readonly counter: number }
-  readonly optimizer: Json
-  readonly scheduler: Json
-  readonly loader: Json
-  readonly score: Json
-  readonly best: Json
-  readonly extra: Json
-  readonly files: { readonly [name: string]: { readonly bytes: number; readonly sha256: string } }
 }
 
 /**
@@ -238,7 +230,7 @@ export async function previousCheckpoint(
 ): Promise<string | undefined> {
   const files = options.files ?? (await nodeFiles())
   const [folder, , name] = /^(.*?)\/?(checkpoints)\/([^/]+)\/*$/.exec(path)?.slice(1) ?? []
-  if (name === undefined || !NAME.test(name)) return undefined
+  if (name === undefined || Number.isNaN(numberOf(name))) return undefined
   const names = await list(files, folder || '.')
   const before = names.filter((other) => numberOf(other) < numberOf(name)).at(-1)
   return before && joinPath(joinPath(folder || '.', CHECKPOINTS), before)
@@ -264,33 +256,6 @@ const asJson = (value: object | undefined): Json => (value === undefined ? null 
 async function file(name: string, state: { readonly [name: string]: Parameter } | undefined) {
   if (state === undefined) return undefined
   return { name: `${name}.safetensors`, bytes: await encodeState(state) }
-}
-
-async function sha256(bytes: Uint8Array): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes.slice()))
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')
-}
-
-/** checkpoint.json: its own hash is over the text of `state`, on the line before. */
-async function indexText(state: State): Promise<string> {
-  const text = jsonText(state as unknown as Json)
-  const hash = await sha256(new TextEncoder().encode(text))
-  return `{"format": "${FORMAT}", "version": ${VERSION}, "state":\n${text},\n"sha256": "${hash}"}\n`
-}
-
-const numberOf = (name: string): number => Number(NAME.exec(name)?.[1])
-
-/** The names of whole checkpoints, oldest first. */
-async function list(files: FileSystem, folder: string): Promise<string[]> {
-  const names = (await files.list(joinPath(folder, CHECKPOINTS))) ?? []
-  return names.filter((name) => NAME.test(name)).sort((a, b) => numberOf(a) - numberOf(b))
-}
-
-/** Removes what a save or a removal that did not end left behind. */
-async function clear(files: FileSystem, root: string): Promise<void> {
-  for (const name of (await files.list(root)) ?? [])
-    if (name.startsWith(WRITING) || name.startsWith(REMOVING))
-      await files.remove(joinPath(root, name))
 }
 
 /** The best so far: the new one when its score is better than that of the best before. */
@@ -333,56 +298,7 @@ async function removeOld(
   }
 }
 
-// ---- reading ----
-
-/** checkpoint.json, checked. */
-async function readIndex(files: FileSystem, path: string): Promise<State> {
-  const where = joinPath(path, INDEX)
-  const bytes = await files.read(where)
-  if (bytes === undefined)
-    throw new BurnishError(
-      (await files.list(path)) === undefined
-        ? `${path}: there is no such folder; a checkpoint is a folder like RUN/${CHECKPOINTS}/00001-epoch-1-step-100`
-        : `${path}: holds no ${INDEX}: it is not a checkpoint, or not a whole one`,
-    )
-  const text = new TextDecoder().decode(bytes)
-  const head = /^\{"format": "([^"]*)", "version": (\d+), "state":\n/.exec(text)
-  if (head === null || head[1] !== FORMAT)
-    throw fail(
-      `${where}: does not begin like a checkpoint of Burnish: it is damaged or another file`,
-    )
-  if (Number(head[2]) !== VERSION)
-    fail(
-      `${where}: is of format version ${head[2]}, this Burnish reads version ${VERSION}: ${Number(head[2]) > VERSION ? 'use a newer Burnish' : 'use the Burnish that wrote it'}`,
-    )
-  const tail = /,\n"sha256": "([0-9a-f]{64})"\}\n$/.exec(text)
-  const state = text.slice(head[0].length, tail === null ? undefined : tail.index)
-  if (tail === null) fail(`${where}: its end is missing: the file is truncated`)
-  if (tail[1] !== (await sha256(new TextEncoder().encode(state))))
-    fail(`${where}: its content does not fit its checksum: the file is damaged`)
-  return parsedJson(state) as unknown as State
-}
-
-async function readWhole(
-  files: FileSystem,
-  path: string,
-): Promise<{ state: State; contents: ReadonlyMap<string, Uint8Array> }> {
-  const state = await readIndex(files, path)
-  const contents = new Map<string, Uint8Array>()
-  for (const [name, { bytes: size, sha256: hash }] of Object.entries(state.files)) {
-    const where = joinPath(path, name)
-    const bytes = await files.read(where)
-    if (bytes === undefined) throw fail(`${where}: is missing; the checkpoint is not whole`)
-    if (bytes.length !== size)
-      fail(
-        `${where}: has ${bytes.length} bytes, the checkpoint was written with ${size}: the file is ${bytes.length < size ? 'truncated' : 'another one'}`,
-      )
-    if ((await sha256(bytes)) !== hash)
-      fail(`${where}: its content does not fit its checksum: the file is damaged`)
-    contents.set(name, bytes)
-  }
-  return { state, contents }
-}
+// ---- loading ----
 
 interface Content {
   readonly state: State

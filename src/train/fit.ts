@@ -265,13 +265,18 @@ class Fit {
     return { model: this.#model, optimizer, scheduler, average, loader }
   }
 
+  /** The callbacks with a state of their own. */
+  #stateful(): readonly Callback[] {
+    return this.#callbacks.filter((callback) => callback.stateDict !== undefined)
+  }
+
   /** Saves a checkpoint, where the run has a folder; after an epoch with its measurement. */
   async #save(event?: EpochEvent): Promise<void> {
     const { checkpoint } = this.#options
     const place = this.#place
     const here = `${place.epoch} ${place.done} ${place.steps}`
     if (checkpoint === undefined || here === this.#saved) return
-    const states = this.#callbacks.map((callback) => callback.stateDict?.())
+    const states = this.#stateful().map((callback) => callback.stateDict?.())
     const tensors: { [name: string]: Parameter } = Object.create(null)
     states.forEach((state, i) => {
       for (const [name, value] of Object.entries(state?.tensors ?? {}))
@@ -342,13 +347,14 @@ class Fit {
       readonly history: readonly EpochEvent[]
       readonly callbacks: readonly Json[]
     }
-    if (callbacks.length !== this.#callbacks.length)
+    const stateful = this.#stateful()
+    if (callbacks.length !== stateful.length)
       fail(
-        `${path}: was saved by a run with ${callbacks.length} callbacks, this one has ${this.#callbacks.length}: give the same ones, in the same order`,
+        `${path}: was saved by a run with ${callbacks.length} callbacks that have a state, this one has ${stateful.length}: give the same ones, in the same order`,
       )
     Object.assign(this.#place, rest, { means: new Means({ sums, samples: counted }) })
     this.#history.push(...history)
-    this.#callbacks.forEach((callback, i) => {
+    stateful.forEach((callback, i) => {
       const own = Object.entries(tensors)
         .filter(([name]) => name.startsWith(`${i}.`))
         .map(([name, { data, shape, dtype }]) => [
