@@ -136,6 +136,11 @@ describe.each(['reference', 'cpu'])('on %s', (device) => {
       const posWeight = tensor([2])
       await close(nn.binaryCrossEntropyWithLogits(x, t, { reduction: 'none', posWeight }), expected)
       await close(nn.binaryCrossEntropyWithLogits(tensor([200]), tensor([0])), [200])
+      // At 0, where its terms have kinks, the derivative is σ(0) − t.
+      const zero = tensor([0])
+      const half = nn.binaryCrossEntropyWithLogits(zero, tensor([1]))
+      await close(grad(half, [zero])[0], [-0.5])
+      await close(grad(nn.softMarginLoss(zero, tensor([1])), [zero])[0], [-0.5])
       await close(nn.binaryCrossEntropy(tensor([0, 1]), tensor([1, 1])), [50])
     })
 
@@ -187,7 +192,7 @@ describe.each(['reference', 'cpu'])('on %s', (device) => {
     })
 
     it('running sums and one-hot rows of integers', async () => {
-      const sums = nn.cumsum(int([3, 4, -5]), 0)
+      const sums = int([3, 4, -5]).cumsum(0)
       expect(sums.dtype).toBe('int32')
       await close(sums, [3, 7, 2])
       await close(nn.oneHot(int([2, 0]), 3), [0, 0, 1, 1, 0, 0])

@@ -58,7 +58,7 @@ export function silu(input: Tensor): Tensor {
 }
 
 /** log(1 + e^x) of a node, with the derivative sigmoid(x). */
-function softplusNode(x: Node): Node {
+export function softplusNode(x: Node): Node {
   return composite('softplus', '', [x], x, {
     expand: () => add(map('relu', x), log1p(exp(neg(map('abs', x))))),
     gradient: (_, G) => [mul(G, map('sigmoid', x))],

@@ -12,20 +12,8 @@ import {
   softCrossEntropyRows,
   total,
 } from '../nodes/loss.js'
-import {
-  add,
-  atLeast,
-  div,
-  exp,
-  log,
-  log1p,
-  lt,
-  mul,
-  neg,
-  square,
-  sub,
-  where,
-} from '../nodes/math.js'
+import { add, atLeast, div, exp, log, lt, mul, neg, square, sub, where } from '../nodes/math.js'
+import { softplusNode } from './activation.js'
 import { floatNode, named } from './checks.js'
 import { pairwise, type Reduction, type ReductionOptions, reduced, weightFor } from './reduction.js'
 
@@ -217,8 +205,7 @@ export function binaryCrossEntropyWithLogits(
 ): Tensor {
   const name = 'binaryCrossEntropyWithLogits'
   return pairwise(name, input, target, reduction, (x, t) => {
-    // log(1 + e^−x) = log(1 + e^−|x|) + max(−x, 0)
-    const soft = add(log1p(exp(neg(map('abs', x)))), map('relu', neg(x)))
+    const soft = softplusNode(neg(x)) // log(1 + e^−x)
     let loss = add(mul(sub(1, t), x), soft)
     if (posWeight) {
       const extra = mul(t, sub(weightFor(name, posWeight, x, 'posWeight'), 1))

@@ -11,7 +11,6 @@ import {
   eq,
   exp,
   log,
-  log1p,
   lt,
   mul,
   neg,
@@ -21,12 +20,10 @@ import {
   sum,
   where,
 } from '../nodes/math.js'
+import { softplusNode } from './activation.js'
 import { floatNode, indexNode, named } from './checks.js'
 import { cosineSimilarity, pairwiseDistance } from './distance.js'
 import { pairwise, type ReductionOptions, reduced, weightFor } from './reduction.js'
-
-/** log(1 + e^x) */
-const soft = (x: Node): Node => add(map('relu', x), log1p(exp(neg(map('abs', x)))))
 
 /** Targets of ±1 in any dtype, of the given shape. */
 function signs(name: string, target: Tensor, shape: readonly number[]): Node {
@@ -180,7 +177,7 @@ export function softMarginLoss(
 ): Tensor {
   const x = floatNode(input, 'softMarginLoss')
   const y = signs('softMarginLoss', target, x.shape)
-  const loss = named('softMarginLoss', () => reduced(soft(neg(mul(y, x))), reduction))
+  const loss = named('softMarginLoss', () => reduced(softplusNode(neg(mul(y, x))), reduction))
   return fromNode(loss, input)
 }
 
@@ -199,7 +196,7 @@ export function multiLabelSoftMarginLoss(
   const last = x.shape.length - 1
   if (last < 0) fail(`${name}: the input is a scalar; it is [N, C] or [C]`)
   // t·log(1 + e^−x) + (1 − t)·log(1 + e^x) = log(1 + e^x) − t·x
-  let each: Node = sub(soft(x), mul(y, x))
+  let each: Node = sub(softplusNode(x), mul(y, x))
   if (weight) each = mul(each, weightFor(name, weight, x, 'weight'))
   const row = div(reduce('sum', [last], each), x.shape[last])
   return fromNode(reduced(row, reduction), input, target, weight)
