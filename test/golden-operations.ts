@@ -122,7 +122,7 @@ export const operations: { readonly [op: string]: Operation } = {
     F.scaledDotProductAttention(x('q'), x('k'), x('v'), { isCausal: causal as boolean }),
   gather: (x, { dim }) => x('input').gather(dim as number, x('index')),
   index_select: (x, { dim }) => x('input').indexSelect(dim as number, x('index')),
-  cumsum: (x, { dim }) => F.cumsum(x('input'), dim as number),
+  cumsum: (x, { dim }) => x('input').cumsum(dim as number),
   var: (x, { dim, unbiased }) => x('input').var(dim as number, { correction: unbiased ? 1 : 0 }),
   interpolate: (x, args) => F.interpolate(x('input'), options(args)),
   cross_entropy: (x, { weight, target, ...args }) =>

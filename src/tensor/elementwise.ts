@@ -92,24 +92,24 @@ export abstract class Elementwise extends Handle {
     return derive(arithmetic.floatFn('exp', this.node), this)
   }
   exp2(): Tensor {
-    return this.float_('exp2')
+    return floatOf(this, 'exp2')
   }
   /** eˣ − 1, accurate near 0. */
   expm1(): Tensor {
-    return this.float_('expm1')
+    return floatOf(this, 'expm1')
   }
   log(): Tensor {
     return derive(arithmetic.floatFn('log', this.node), this)
   }
   log2(): Tensor {
-    return this.float_('log2')
+    return floatOf(this, 'log2')
   }
   log10(): Tensor {
-    return this.float_('log10')
+    return floatOf(this, 'log10')
   }
   /** log(1 + x), accurate near 0. */
   log1p(): Tensor {
-    return this.float_('log1p')
+    return floatOf(this, 'log1p')
   }
   /** log(eˣ + eʸ) without overflow. */
   logaddexp(other: Operand): Tensor {
@@ -131,44 +131,44 @@ export abstract class Elementwise extends Handle {
     return derive(arithmetic.floatFn('cos', this.node), this)
   }
   tan(): Tensor {
-    return this.float_('tan')
+    return floatOf(this, 'tan')
   }
   asin(): Tensor {
-    return this.float_('asin')
+    return floatOf(this, 'asin')
   }
   acos(): Tensor {
-    return this.float_('acos')
+    return floatOf(this, 'acos')
   }
   atan(): Tensor {
-    return this.float_('atan')
+    return floatOf(this, 'atan')
   }
   /** The angle of the point (x, this), −π … π. */
   atan2(x: Tensor): Tensor {
     return derive(functions.atan2(this.node, x.node), this, x)
   }
   sinh(): Tensor {
-    return this.float_('sinh')
+    return floatOf(this, 'sinh')
   }
   cosh(): Tensor {
-    return this.float_('cosh')
+    return floatOf(this, 'cosh')
   }
   tanh(): Tensor {
     return derive(arithmetic.floatFn('tanh', this.node), this)
   }
   asinh(): Tensor {
-    return this.float_('asinh')
+    return floatOf(this, 'asinh')
   }
   acosh(): Tensor {
-    return this.float_('acosh')
+    return floatOf(this, 'acosh')
   }
   atanh(): Tensor {
-    return this.float_('atanh')
+    return floatOf(this, 'atanh')
   }
   erf(): Tensor {
     return derive(arithmetic.floatFn('erf', this.node), this)
   }
   erfc(): Tensor {
-    return this.float_('erfc')
+    return floatOf(this, 'erfc')
   }
   floor(): Tensor {
     return derive(arithmetic.roundingFn('floor', this.node), this)
@@ -207,10 +207,6 @@ export abstract class Elementwise extends Handle {
     return derive(functions.nanToNum(this.node, nan, posinf, neginf), this)
   }
 
-  private float_(name: keyof typeof functions.floatFunctions): Tensor {
-    return derive(functions.floatFunction(name, this.node), this)
-  }
-
   // ---- comparisons and logic: bool ----
 
   eq(other: Operand): Tensor {
@@ -245,24 +241,16 @@ export abstract class Elementwise extends Handle {
   }
   /** Of integers bit by bit, of bools logical. */
   bitwiseAnd(other: Operand): Tensor {
-    return this.bits('bitAnd', other, 'bitwiseAnd')
+    return bitsOf(this, 'bitAnd', other, 'bitwiseAnd')
   }
   bitwiseOr(other: Operand): Tensor {
-    return this.bits('bitOr', other, 'bitwiseOr')
+    return bitsOf(this, 'bitOr', other, 'bitwiseOr')
   }
   bitwiseXor(other: Operand): Tensor {
-    return this.bits('bitXor', other, 'bitwiseXor')
+    return bitsOf(this, 'bitXor', other, 'bitwiseXor')
   }
   bitwiseNot(): Tensor {
-    return this.dtype === 'bool' ? this.logicalNot() : this.bits('bitXor', -1, 'bitwiseNot')
-  }
-
-  private bits(fn: 'bitAnd' | 'bitOr' | 'bitXor', other: Operand, where: string): Tensor {
-    const dtypes = typeof other === 'number' ? [this.dtype] : [this.dtype, other.dtype]
-    for (const dtype of dtypes)
-      if (isFloat(dtype))
-        fail(`${where} of ${dtype}: only integers and bools have bits; use int() or bool()`)
-    return derive(functions.bitwise(fn, this.node, nodeOf(other), where), this, other)
+    return this.dtype === 'bool' ? this.logicalNot() : bitsOf(this, 'bitXor', -1, 'bitwiseNot')
   }
 
   /** bool: |this − other| ≤ atol + rtol·|other|. */
@@ -287,6 +275,23 @@ export abstract class Elementwise extends Handle {
     const filled = typeof value === 'number' ? value : arithmetic.cast(value.node, this.dtype)
     return derive(arithmetic.select(mask.node, filled, this.node, 'maskedFill'), this, value)
   }
+}
+
+function floatOf(x: Handle, name: keyof typeof functions.floatFunctions): Tensor {
+  return derive(functions.floatFunction(name, x.node), x)
+}
+
+function bitsOf(
+  x: Handle,
+  fn: 'bitAnd' | 'bitOr' | 'bitXor',
+  other: Operand,
+  where: string,
+): Tensor {
+  const dtypes = typeof other === 'number' ? [x.dtype] : [x.dtype, other.dtype]
+  for (const dtype of dtypes)
+    if (isFloat(dtype))
+      fail(`${where} of ${dtype}: only integers and bools have bits; use int() or bool()`)
+  return derive(functions.bitwise(fn, x.node, nodeOf(other), where), x, other)
 }
 
 /** The x where the condition holds, else the y; broadcast. */

@@ -1,8 +1,10 @@
 // Reducing and ordering methods of Tensor: over one dimension, several, or all; running results; sorting.
 import { fail } from '../base/errors.js'
+import type { Node } from '../graph/node.js'
 import { binary } from './arithmetic.js'
 import { derive } from './derive.js'
 import { Elementwise } from './elementwise.js'
+import type { Handle } from './handle.js'
 import type { Dims } from './reduction.js'
 import * as reduction from './reduction.js'
 import * as sorting from './sorting.js'
@@ -18,6 +20,11 @@ interface Picked {
   readonly values: Tensor
   /** int32: where along the dimension each value was. */
   readonly indices: Tensor
+}
+
+interface PickedNodes {
+  readonly values: Node
+  readonly indices: Node
 }
 
 type Variance = KeepDim & { readonly correction?: number }
@@ -46,7 +53,7 @@ export abstract class Reducing extends Elementwise {
   }
   /** The greatest along a dimension and its position; the gradient goes to the first of ties. */
   max(dim: number, { keepdim = false }: KeepDim = {}): Picked {
-    return this.picked(reduction.maxAlong(this.node, dim, keepdim))
+    return picked(reduction.maxAlong(this.node, dim, keepdim), this)
   }
   /** The least along a dimension and its position; the gradient goes to the first of ties. */
   min(dim: number, options: KeepDim = {}): Picked {
@@ -105,7 +112,7 @@ export abstract class Reducing extends Elementwise {
   }
   /** The greatest so far, and where it first is. */
   cummax(dim: number): Picked {
-    return this.picked(statistics.runningMax(this.node, dim))
+    return picked(statistics.runningMax(this.node, dim), this)
   }
   cummin(dim: number): Picked {
     const { values, indices } = this.neg().cummax(dim)
@@ -117,7 +124,7 @@ export abstract class Reducing extends Elementwise {
   sort(dim = -1, { descending = false }: { readonly descending?: boolean } = {}): Picked {
     const indices = sorting.argsort(this.node, dim, descending)
     const axis = dim < 0 ? dim + this.shape.length : dim
-    return this.picked({ values: sorting.takeAlong(this.node, axis, indices), indices })
+    return picked({ values: sorting.takeAlong(this.node, axis, indices), indices }, this)
   }
   /** int32: the positions that sort along a dimension. */
   argsort(dim = -1, { descending = false }: { readonly descending?: boolean } = {}): Tensor {
@@ -125,7 +132,7 @@ export abstract class Reducing extends Elementwise {
   }
   /** The k greatest (or least) in order, and where they are. */
   topk(k: number, dim = -1, { largest = true }: { readonly largest?: boolean } = {}): Picked {
-    return this.picked(sorting.topk(this.node, k, dim, largest))
+    return picked(sorting.topk(this.node, k, dim, largest), this)
   }
   /** The k-th least, k from 1. */
   kthvalue(k: number, dim = -1): Picked {
@@ -136,20 +143,14 @@ export abstract class Reducing extends Elementwise {
   }
   /** The lower of the two in the middle, and where it is. */
   median(dim = -1, { keepdim = false }: KeepDim = {}): Picked {
-    return this.picked(statistics.median(this.node, dim, keepdim))
+    return picked(statistics.median(this.node, dim, keepdim), this)
   }
   /** The value below which the share q lies, 0 … 1; between neighbours by a line. */
   quantile(q: number, dim = -1, { keepdim = false }: KeepDim = {}): Tensor {
     return derive(statistics.quantile(this.node, q, dim, keepdim), this)
   }
+}
 
-  private picked({
-    values,
-    indices,
-  }: {
-    values: Parameters<typeof derive>[0]
-    indices: Parameters<typeof derive>[0]
-  }): Picked {
-    return { values: derive(values, this), indices: derive(indices, this) }
-  }
+function picked({ values, indices }: PickedNodes, from: Handle): Picked {
+  return { values: derive(values, from), indices: derive(indices, from) }
 }

@@ -1,17 +1,8 @@
 // Linear and bilinear maps, embeddings, attention, cumulative sums and one-hot rows, with PyTorch's arguments.
 import { fail } from '../../base/errors.js'
-import { axisOf, broadcastShapes, sameShape, showShape, sizeOf } from '../../base/shape.js'
+import { broadcastShapes, sameShape, showShape, sizeOf } from '../../base/shape.js'
 import { linearSpec } from '../../graph/contract.js'
-import {
-  contract,
-  expand,
-  map,
-  type Node,
-  permute,
-  reduce,
-  reshape,
-  view,
-} from '../../graph/node.js'
+import { contract, expand, map, type Node, permute, reduce, reshape } from '../../graph/node.js'
 import { matmul } from '../../tensor/matmul.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import { embed } from '../nodes/embedding.js'
@@ -118,29 +109,6 @@ export function scaledDotProductAttention(
   let weights = fromNode(softmax(scores, last), query, key)
   if (dropoutP > 0) weights = dropout(weights, { p: dropoutP })
   return fromNode(matmul(weights.node, v), weights, value)
-}
-
-/** Running sums along `dim`: each element the sum of those up to it. */
-export function cumsum(input: Tensor, dim: number): Tensor {
-  const x = input.dtype === 'float32' || input.dtype === 'int32' ? input.node : input.int().node
-  if (x.shape.length === 0) return input
-  const axis = axisOf(dim, x.shape.length, 'cumsum')
-  const size = x.shape[axis]
-  if (size === 0) return input
-  const upTo = view(
-    {
-      type: 'window',
-      axis,
-      count: size,
-      size,
-      stride: 1,
-      dilation: 1,
-      padding: size - 1,
-      value: 0,
-    },
-    x,
-  )
-  return fromNode(reduce('sum', [x.shape.length], upTo), input)
 }
 
 /** int32 [..] → [.., numClasses], 1 at each label. */
