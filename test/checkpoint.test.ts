@@ -321,3 +321,31 @@ test('a new run never goes into a folder with checkpoints; a damaged one names t
     /model.safetensors: has 4 bytes.*; the one before it is .*00001-epoch-1-step-2$/,
   )
 })
+
+test('a device that chooses its tier is compared after the first step', async () => {
+  const folder = fresh()
+  const run = async (resume: boolean) => {
+    manualSeed(1)
+    const model = new Linear(2, 2)
+    await fit(model, new DataLoader(data, { batchSize: 6 }), {
+      epochs: resume ? 2 : 1,
+      optimizer: new SGD(model.parameters(), { lr: 0.1 }),
+      checkpoint: { folder },
+      resume,
+    })
+  }
+  const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
+  await setDevice('cpu', { tier: 'wasm', threads: 1 })
+  await run(false)
+  // A program that has not run for long stays in WebAssembly.
+  await setDevice('cpu', { tier: 'auto', threads: 1 })
+  await run(true)
+  const told = warn.mock.calls.flat().filter((text) => /was computed on the tier/.test(text))
+  warn.mockRestore()
+  expect(told.filter((text) => !/cpu native|and/.test(text))).toEqual([])
+  const into = await trained(4)
+  const { tier } = await loadCheckpoint((await latestCheckpoint(folder)) ?? '', {
+    model: into.model,
+  })
+  expect(tier).toMatch(/^cpu (wasm|native)/)
+})

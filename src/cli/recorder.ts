@@ -53,6 +53,9 @@ export function recording(
     machine: device.machine,
     threads: device.threads,
     replans: device.replans,
+    get tier() {
+      return device.tier
+    },
     alloc: (bytes) => device.alloc(bytes),
     free: (storage) => device.free(storage),
     write: (storage, bytes) => device.write(storage, bytes),

@@ -113,7 +113,10 @@ export interface DeviceOf<Accepts extends 'graph' | 'program', Loaded> {
   readonly name: string
   readonly accepts: Accepts
   readonly machine: Machine
-  /** What computes, where the machine's name does not tell: results are the same bits on the same tier. */
+  /**
+   * What has computed, where the device may choose: `auto` before the first run, then the names of the machines. Results
+   * are the same bits on the same tier.
+   */
   readonly tier?: string
   readonly threads: number
   /** Throws OutOfMemoryError, listing the largest owners, when there is no room. */

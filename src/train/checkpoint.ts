@@ -41,7 +41,7 @@ import {
   sha256,
   WRITING,
 } from './stored.js'
-import { tierOf } from './tier.js'
+import { compareTiers, tierOf } from './tier.js'
 
 const DEFAULT_KEPT = 3
 
@@ -96,6 +96,8 @@ export interface Checkpoint extends Omit<Progress, 'tensors'> {
   readonly path: string
   /** The tier it was computed on, such as `cpu wasm-relaxed`: bits are the same on the same tier only. */
   readonly tier: string
+  /** False: the current device chooses its tier when it first runs, so nothing was said of a difference. */
+  readonly tierKnown: boolean
   /** The name of the run's best checkpoint when this one was saved. */
   readonly best: string | undefined
   readonly tensors: { readonly [name: string]: HostTensor }
@@ -195,16 +197,13 @@ export async function loadCheckpoint(
   apply(path, trained, { state, model, ...tensors })
   context.generator.seed = state.generator.seed
   context.generator.counter = state.generator.counter
-  const here = tierOf(await currentDevice())
-  if (here !== state.tier)
-    console.warn(
-      `burnish: ${path} was computed on the tier ${state.tier}, this run goes on with ${here}: results differ by rounding`,
-    )
+  const tierKnown = compareTiers(path, state.tier, await currentDevice())
   return {
     path,
     step: state.step,
     epoch: state.epoch,
     tier: state.tier,
+    tierKnown,
     best: typeof state.best === 'string' ? state.best : undefined,
     score: (state.score ?? undefined) as Score | undefined,
     extra: state.extra,

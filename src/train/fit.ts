@@ -6,6 +6,7 @@ import type { Module } from '../nn/module.js'
 import { ReduceLROnPlateau } from '../optim/plateau.js'
 import type { LRScheduler } from '../optim/schedules.js'
 import { tensor } from '../tensor/create.js'
+import { currentDevice } from '../tensor/devices.js'
 import type { Parameter } from '../tensor/parameter.js'
 import {
   type Checkpoint,
@@ -21,7 +22,8 @@ import { measurementOf } from './events.js'
 import type { FileSystem } from './files.js'
 import type { Json } from './json.js'
 import { Means, type Values } from './metrics.js'
-import { type Batch, type StepSettings, stepper } from './step.js'
+import { grouped, type StepSettings, stepper } from './step.js'
+import { compareTiers } from './tier.js'
 
 export interface CheckpointPlan {
   /** The run's folder; checkpoints lie in its `checkpoints/`. A new run wants one without any. */
@@ -131,6 +133,8 @@ class Fit {
   }
   /** The loader's state when the epoch under way began. */
   #begun: LoaderState | undefined
+  /** The checkpoint it went on from, until its tier is compared with that of the first step. */
+  #from: Checkpoint | undefined
   /** `done` and `epoch` at the last save. */
   #saved = ''
 
@@ -188,6 +192,7 @@ class Fit {
       const sums = await within(`fit, epoch ${place.epoch}, step ${place.steps + 1}`, () =>
         step(group),
       )
+      await this.#compareTier()
       for (const part of sums) {
         place.means.add(part.sums, part.samples)
         place.samples += part.samples
@@ -321,8 +326,17 @@ class Fit {
     const files = { files: checkpoint?.files }
     const path = given ? ((await latestCheckpoint(resume, files)) ?? resume) : newest
     if (path === undefined) return false
-    this.#restore(await this.#load(path, files))
+    const from = await this.#load(path, files)
+    this.#restore(from)
+    if (!from.tierKnown) this.#from = from
     return true
+  }
+
+  /** A device that chooses its tier has done so by the first step. */
+  async #compareTier(): Promise<void> {
+    if (this.#from === undefined) return
+    compareTiers(this.#from.path, this.#from.tier, await currentDevice())
+    this.#from = undefined
   }
 
   async #load(path: string, files: { readonly files?: FileSystem }): Promise<Checkpoint> {
@@ -365,18 +379,6 @@ class Fit {
     })
     this.#saved = `${this.#place.epoch} ${this.#place.done} ${this.#place.steps}`
   }
-}
-
-/** Batches in groups of `count`; the last may be smaller. */
-async function* grouped(batches: AsyncIterable<Batch>, count: number): AsyncGenerator<Batch[]> {
-  let group: Batch[] = []
-  for await (const batch of batches) {
-    group.push(batch)
-    if (group.length < count) continue
-    yield group
-    group = []
-  }
-  if (group.length > 0) yield group
 }
 
 /** Says where in the run an error came up. */

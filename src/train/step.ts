@@ -106,3 +106,18 @@ export function stepper(
     return done
   }
 }
+
+/** Batches in groups of `count`; the last may be smaller. */
+export async function* grouped(
+  batches: AsyncIterable<Batch>,
+  count: number,
+): AsyncGenerator<Batch[]> {
+  let group: Batch[] = []
+  for await (const batch of batches) {
+    group.push(batch)
+    if (group.length < count) continue
+    yield group
+    group = []
+  }
+  if (group.length > 0) yield group
+}

@@ -7,7 +7,7 @@ import type { DeviceOf, Executable, Program, Storage } from '../../compiler/prog
 import { emitWasm } from '../../targets/wasm/emit.js'
 import { hasRelaxedSimd, hasSimd } from '../../targets/wasm/features.js'
 import { spawnInline } from './inline.js'
-import { cpuMachine } from './machine.js'
+import { cpuMachine, machineTier } from './machine.js'
 import { createMemory } from './memory.js'
 import type { Native, Workshop } from './native/native.js'
 import { createPool, type Pool } from './pool.js'
@@ -128,6 +128,8 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
   }
   let programs = 0
   let closed = false
+  /** The names of the machines that programs have run on. */
+  const ran = new Set<string>()
 
   const storageAt = (address: number, bytes: number): CpuStorage => {
     const storage: CpuStorage = { device, bytes, address }
@@ -168,7 +170,10 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
     accepts: 'program',
     machine: tier === 'native' && workshop ? workshop.machine : wasmMachine,
     replans: tier !== 'wasm',
-    tier: tier === 'auto' ? 'auto' : undefined,
+    get tier() {
+      if (tier !== 'auto') return undefined
+      return ran.size === 0 ? 'auto' : [...ran].sort().join(' and ')
+    },
     threads,
     memory: memory.memory,
     alloc(bytes, owner = 'tensor') {
@@ -209,7 +214,12 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
             () => `${args.length} storages for ${program.arguments.length} arguments`,
           )
           const addresses = args.map(addressOf)
-          const report = await queue.run(tiered.choose, addresses, settings?.profile ?? false)
+          const choose = () => {
+            const chosen = tiered.choose()
+            if (chosen !== undefined) ran.add(machineTier(chosen.program.machine))
+            return chosen
+          }
+          const report = await queue.run(choose, addresses, settings?.profile ?? false)
           tiered.ran(report.milliseconds)
           return report
         },

@@ -14,3 +14,8 @@ export function cpuMachine(relaxed: boolean): Machine {
     secondLevelCache: 1024 * KB,
   }
 }
+
+/** The name of a machine, with its lanes where there are more than WebAssembly's. */
+export function machineTier({ name, lanes }: Machine): string {
+  return lanes > 4 ? `${name} of ${lanes} lanes` : name
+}
