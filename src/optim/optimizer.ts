@@ -7,6 +7,7 @@ import { fail } from '../base/errors.js'
 import { type Shape, sizeOf } from '../base/shape.js'
 import { building, input, type Node } from '../graph/node.js'
 import { add } from '../nn/nodes/math.js'
+import { cast } from '../tensor/arithmetic.js'
 import { context } from '../tensor/context.js'
 import { tensor } from '../tensor/create.js'
 import { Parameter } from '../tensor/parameter.js'
@@ -130,7 +131,7 @@ export abstract class Optimizer<Options extends BaseOptions = BaseOptions> {
         const { kept, gradient } = at
         const state = Object.fromEntries([...kept.state].map(([name, p]) => [name, p.node]))
         const current: Current = {
-          value: parameter.node,
+          value: cast(parameter.node, 'float32'),
           gradient: gradient.node,
           lr: numbers.lr,
           numbers,

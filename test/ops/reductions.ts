@@ -362,8 +362,8 @@ const single: readonly Case[] = [
     gives: [0, 0, 0],
   },
   ...[false, true].map((descending): Case => {
-    // Above 512 the network sorts; values repeat, so that stability shows.
-    const x = ints([1, 700], 0, 40)
+    // Above 2048 the network sorts; values repeat, so that stability shows.
+    const x = ints([1, 2100], 0, 40)
     const order = x.data.map((_, i) => i)
     order.sort((a, b) => (descending ? x.data[b] - x.data[a] : x.data[a] - x.data[b]) || a - b)
     return {

@@ -1,4 +1,4 @@
-// Linear and bilinear maps, embeddings, attention, cumulative sums and one-hot rows, with PyTorch's arguments.
+// Linear and bilinear maps, embeddings, attention and one-hot rows, with PyTorch's arguments.
 import { fail } from '../../base/errors.js'
 import { broadcastShapes, sameShape, showShape, sizeOf } from '../../base/shape.js'
 import { linearSpec } from '../../graph/contract.js'
