@@ -130,6 +130,8 @@ export function reshapeIndex(
   space: Space,
 ): Affine[] {
   const out = new Array<Affine>(to.length).fill(zero)
+  // Of no elements none is read, and the runs below need products above 0.
+  if (from.includes(0)) return out
   let i = 0
   let j = 0
   while (i < from.length || j < to.length) {
