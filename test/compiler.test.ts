@@ -399,6 +399,77 @@ test('weight decay and momentum are one kernel, without copies', () => {
   expect(got.program.arenaBytes).toBe(0)
 })
 
+test('long sums keep their digits', () => {
+  const rows: readonly (readonly [number[], number[]])[] = [
+    [[1_000_003], [0]],
+    [[100_001, 3], [0]],
+    [
+      [64, 3, 29, 29],
+      [0, 2, 3],
+    ],
+  ]
+  for (const [shape, axes] of rows) {
+    const x = g.input({}, shape, 'float32')
+    const values = new Float32Array(sizeOf(shape)).fill(0.1)
+    const graph = { outputs: [g.reduce('sum', axes, x)], updates: [] }
+    const got = runGraph(graph, () => values)
+    const each = values.length / got.outputs[0].length
+    for (const sum of got.outputs[0])
+      expect(Math.abs(sum / (each * Math.fround(0.1)) - 1)).toBeLessThan(3e-6)
+  }
+  const n = 200_000
+  const a = g.input({}, [1, n], 'float32')
+  const b = g.input({}, [1, n], 'float32')
+  const dot = g.contract(linearSpec([1], 1, n), a, b)
+  const ones = new Float32Array(n).fill(0.1)
+  const got = runGraph({ outputs: [dot], updates: [] }, () => ones)
+  expect(Math.abs(got.outputs[0][0] / (n * Math.fround(0.1) ** 2) - 1)).toBeLessThan(3e-5)
+})
+
+test('a chain over more tensors than a function takes parameters', () => {
+  const { float, bind } = inputs()
+  let sum: g.Node = float(8)
+  for (let i = 0; i < 1500; i++) sum = g.map('add', sum, float(8))
+  agree({ outputs: [sum], updates: [] }, bind)
+})
+
+test('an image computed in front of a padded convolution', () => {
+  const { float, bind } = inputs()
+  const x = float(2, 8, 4, 4)
+  const flat = g.reshape(x, [2, 2, 64])
+  const total = g.reduce('sum', [2], flat)
+  const centred = g.map('sub', flat, g.expand(g.reshape(total, [2, 2, 1]), [2, 2, 64]))
+  const image = g.map('relu', g.reshape(centred, [2, 8, 4, 4]))
+  const sizes = {
+    batch: 2,
+    groups: 1,
+    inChannels: 8,
+    outChannels: 3,
+    kernel: [3, 3],
+    stride: [1, 1],
+    padding: [1, 1],
+    dilation: [1, 1],
+    output: [4, 4],
+  }
+  const none = [0, 0, 0, 0]
+  const padded = g.map(
+    'relu',
+    g.view({ type: 'pad', low: none, high: [0, 0, 1, 1], value: 0.5 }, x),
+  )
+  const wide = { ...sizes, output: [5, 5] }
+  agree(
+    {
+      outputs: [
+        g.contract(convSpec(sizes), image, float(3, 8, 3, 3)),
+        g.contract(convSpec(wide), padded, float(3, 8, 3, 3)),
+      ],
+      updates: [],
+    },
+    bind,
+    3e-5,
+  )
+})
+
 test('integers and booleans', () => {
   const { float, int, bind } = inputs()
   const a = int(1000, 30)

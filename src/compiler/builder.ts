@@ -150,6 +150,13 @@ export class Builder {
     return localOf(local)
   }
 
+  /** Puts a value in a local here and now: what registers that change hold at this point. */
+  here(value: Expr): Expr {
+    const local = this.local(value.type, value.lanes)
+    this.emit(set(local, value))
+    return localOf(local)
+  }
+
   private guardDepth(): number {
     for (let depth = this.scopes.length - 1; depth > 0; depth--)
       if (this.scopes[depth].guarded) return depth

@@ -26,7 +26,7 @@ import {
   splitDomain,
 } from './group.js'
 import type { Affine } from './kernel.js'
-import { isLocalCopy } from './local.js'
+import { copyFolds, isLocalCopy } from './local.js'
 import { type FuseInput, findRoots, isLeaf } from './roots.js'
 
 export interface Fused {
@@ -59,6 +59,8 @@ function attempt(input: FuseInput, extra: ReadonlySet<Node>): Fused {
 
 /** How many of the last groups are looked at for a shared input. */
 const RECENT = 64
+/** Tensors one kernel may touch: each is a parameter of its function, and engines allow a thousand. */
+const MOST_TENSORS = 400
 
 class Grouping {
   private readonly input: FuseInput
@@ -267,6 +269,7 @@ class Grouping {
       const copy = core.args[operand]
       if (!this.input.forced.has(copy) || this.placed.has(copy)) continue
       if (!isLocalCopy(copy, core, operand, this.users.get(copy) ?? [])) continue
+      if (!copyFolds(copy, this.inMemory)) continue
       this.locals.add(copy)
       this.roots.delete(copy)
     }
@@ -467,6 +470,7 @@ class Grouping {
       shape,
       reduced,
       domain,
+      touched: new Set([node, ...accesses.map((access) => baseOf(access.node))]),
     }
     for (const access of accesses) this.link(group, access.node)
     this.add(group, [node])
@@ -540,6 +544,11 @@ class Grouping {
       stage = Math.max(stage, member.stage + (isRow ? 1 : 0))
     }
     if (!shares && !this.sharesInput(group, accesses, domain)) return false
+    const touched = new Set(group.touched)
+    for (const access of accesses) touched.add(baseOf(access.node))
+    touched.add(node)
+    if (touched.size > MOST_TENSORS) return false
+    for (const base of touched) group.touched.add(base)
     for (const need of needs) if (reaches(need, group)) return false
     group.members.push({ node, level, stage })
     group.domain = domain

@@ -33,6 +33,8 @@ export interface RowGroup extends GroupBase {
   readonly shape: readonly number[]
   reduced: readonly number[]
   domain: Domain
+  /** Bases its members read or are: as many buffers as the kernel has at most. */
+  readonly touched: Set<Node>
 }
 export interface ContractGroup extends GroupBase {
   readonly kind: 'contract'

@@ -5,7 +5,7 @@ import { invariant } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import { isPlain } from '../graph/contract.js'
 import type { Node, NodeOf } from '../graph/node.js'
-import { axisIndex, linear } from './access.js'
+import { accessesOf, axisIndex, createSpace, linear, Unfoldable } from './access.js'
 import { coefficientOf, num, shiftAffine, zero } from './build.js'
 import type { Builder } from './builder.js'
 import type { Affine } from './kernel.js'
@@ -52,8 +52,33 @@ function partsOf(copy: Node): Parts {
   return { source: node.args[0], low: node.op.low, high: node.op.high, axes }
 }
 
-/** Fills `buffer` with the item of the copy at `item`: zeros where it is padded, then the source's elements. */
-export function copyItem(b: Builder, copy: Node, item: Affine, buffer: number): void {
+/** Every view behind the copy folds at a plain index of its source, so that loops and vectors over it do. */
+export function copyFolds(copy: Node, inMemory: (node: Node) => boolean): boolean {
+  const { source } = partsOf(copy)
+  if (inMemory(source)) return true
+  const space = createSpace()
+  const index = source.shape.map((n, d) => axisIndex(space, `c${d}`, n))
+  try {
+    return accessesOf(source, index, space, inMemory).every(
+      (access) => access.dynamic !== true && access.inside.length === 0,
+    )
+  } catch (error) {
+    if (error instanceof Unfoldable) return false
+    throw error
+  }
+}
+
+/**
+ * Fills `buffer` with the item of the copy at `item`: zeros where it is padded, then the source's elements, in
+ * vectors unless those were found not to do.
+ */
+export function copyItem(
+  b: Builder,
+  copy: Node,
+  item: Affine,
+  buffer: number,
+  vectors: boolean,
+): void {
   const { source, low, high, axes } = partsOf(copy)
   const shape = copy.shape.slice(1)
   const size = sizeOf(shape)
@@ -92,7 +117,7 @@ export function copyItem(b: Builder, copy: Node, item: Affine, buffer: number): 
       b.loop(loops[k], 0, extent, 1, () => nest(k + 1))
       return
     }
-    const whole = extent - (extent % lanes)
+    const whole = vectors ? extent - (extent % lanes) : 0
     if (whole > 0) {
       b.lane = loops[k]
       b.loop(loops[k], 0, whole, lanes, body)

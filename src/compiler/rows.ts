@@ -264,9 +264,17 @@ interface Accumulator {
   /** Along a reduced axis: vectors taken in turn, so that one addition need not wait for the last. */
   readonly vectors?: readonly Local[]
   readonly scalar: Local
+  /** See Note: long sums. What was flushed so far, and what its last addition lost. */
+  readonly total?: Local
+  readonly lost?: Local
   /** Of argmax: where the best was. */
   readonly position?: Local
 }
+
+// Note: long sums. A float32 sum of a million equal numbers in one register is off by 1e-3. A long sum is flushed
+// every FLUSH turns or so into a total that carries the rounding error of its additions along (Kahan, 1965): the
+// error is that of a flush's own turns. The order is fixed, so the bits do not depend on threads.
+const FLUSH = 128
 
 const COMBINE = { sum: 'add', max: 'max', prod: 'mul', argmax: 'max' } as const
 
@@ -291,13 +299,27 @@ function buildRow(
   for (let stage = 0; stage <= last; stage++) {
     const now = group.members.filter((m) => m.stage === stage)
     const looped = now.filter((m) => m.level === 'full' || m.node.kind === 'reduce')
-    const accumulators = now.flatMap((m) => startAccumulator(m, b, lanes))
+    const accumulators = now.flatMap((m) => startAccumulator(m, b, lanes, plan))
     const body = (index: readonly Affine[]) => {
       for (const member of looped)
         inLoop(member, index, accumulators, group, context, plan, b, operands)
       for (const member of looped) if (member.level === 'full') b.unbind(member.node)
     }
-    if (looped.length > 0) innerLoops(plan, b, lanes, lane, domain.index, domain.inner, body)
+    const long = accumulators.some((accumulator) => accumulator.total)
+    const flushAll = () => {
+      for (const accumulator of accumulators) flush(accumulator, b)
+    }
+    if (looped.length > 0)
+      innerLoops(
+        plan,
+        b,
+        lanes,
+        lane,
+        domain.index,
+        domain.inner,
+        body,
+        long ? flushAll : undefined,
+      )
     for (const accumulator of accumulators) {
       const value = finishAccumulator(accumulator, b)
       b.bind(accumulator.node, kept, value)
@@ -315,7 +337,12 @@ function buildRow(
   for (const member of group.members) b.unbind(member.node)
 }
 
-function startAccumulator(member: Member, b: Builder, lanes: LanePlace): Accumulator[] {
+function startAccumulator(
+  member: Member,
+  b: Builder,
+  lanes: LanePlace,
+  plan: RowPlan,
+): Accumulator[] {
   const { node } = member
   if (node.kind !== 'reduce') return []
   const fn = COMBINE[node.fn]
@@ -328,20 +355,50 @@ function startAccumulator(member: Member, b: Builder, lanes: LanePlace): Accumul
     b.emit(set(position, num('i32', 0, b.lanes)))
     return [{ node, fn, scalar, position }]
   }
-  if (lanes !== 'inner') return [{ node, fn, scalar }]
+  const long = fn === 'add' && type === 'f32' && turnsOf(plan, b, lanes, 0) > 2 * FLUSH
+  const kept = (width: number) => {
+    if (!long) return {}
+    const pair = { total: b.local(type, width), lost: b.local(type, width) }
+    for (const local of [pair.total, pair.lost]) b.emit(set(local, num(type, 0, width)))
+    return pair
+  }
+  if (lanes !== 'inner') return [{ node, fn, scalar, ...kept(b.lanes) }]
   const vectors = Array.from({ length: TURNS }, () => b.local(type, b.options.lanes))
   for (const vector of vectors) b.emit(set(vector, num(type, identity, b.options.lanes)))
-  return [{ node, fn, scalar, vectors }]
+  return [{ node, fn, scalar, vectors, ...kept(b.options.lanes) }]
+}
+
+/** Turns of the inner loops from the k-th inwards; a turn adds once to each running register. */
+function turnsOf(plan: RowPlan, b: Builder, lanes: LanePlace, k: number): number {
+  const turns = plan.inner.slice(k).reduce((n, loop) => n * loop.extent, 1)
+  return lanes === 'inner' ? turns / (b.options.lanes * TURNS) : turns
+}
+
+/** The running registers as one: the vectors added in pairs. */
+function running({ fn, vectors, scalar }: Accumulator): Expr {
+  if (!vectors) return localOf(scalar)
+  const [first, second, third, fourth] = vectors.map(localOf)
+  return call(fn, call(fn, first, second), call(fn, third, fourth))
+}
+
+/** Adds what runs to the total, with what the last such addition lost, and begins anew. */
+function flush(accumulator: Accumulator, b: Builder): void {
+  const { total, lost, vectors, scalar } = accumulator
+  if (!total || !lost) return
+  const added = b.here(call('sub', running(accumulator), localOf(lost)))
+  const sum = b.here(call('add', localOf(total), added))
+  b.emit(set(lost, call('sub', call('sub', sum, localOf(total)), added)))
+  b.emit(set(total, sum))
+  for (const local of vectors ?? [scalar]) b.emit(set(local, num(local.type, 0, local.lanes)))
 }
 
 function finishAccumulator(accumulator: Accumulator, b: Builder): Expr {
-  const { fn, vectors, scalar, position } = accumulator
+  const { fn, vectors, scalar, position, total } = accumulator
   if (position) return localOf(position)
-  if (!vectors) return localOf(scalar)
-  const [first, second, third, fourth] = vectors.map(localOf)
-  const pairs = call(fn, call(fn, first, second), call(fn, third, fourth))
-  const total = b.place(across(fn, b.place(pairs)))
-  return b.place(call(fn, total, localOf(scalar)))
+  flush(accumulator, b)
+  const sum = total ? localOf(total) : b.here(running(accumulator))
+  if (!vectors) return sum
+  return b.here(call(fn, b.here(across(fn, sum)), localOf(scalar)))
 }
 
 function inLoop(
@@ -382,7 +439,7 @@ function inLoop(
       value.type === 'f32'
         ? call('or', greater, call('and', call('ne', value, value), call('eq', best, best)))
         : greater
-    const take = b.place(splat(better, scalar.lanes))
+    const take = b.here(splat(better, scalar.lanes))
     b.emit(set(position, call('select', take, splat(where, scalar.lanes), localOf(position))))
     b.emit(set(scalar, call('select', take, splat(value, scalar.lanes), best)))
     return
@@ -399,6 +456,7 @@ function innerLoops(
   index: readonly Affine[],
   inner: readonly Variable[],
   body: (index: readonly Affine[]) => void,
+  flushAll: (() => void) | undefined,
 ): void {
   if (plan.unrolled) {
     const unroll = (k: number, at: readonly Affine[]): void => {
@@ -417,6 +475,36 @@ function innerLoops(
     return
   }
   const width = b.options.lanes
+  // See Note: long sums. The innermost loop that takes FLUSH turns with those in it is where to flush.
+  let level = plan.inner.length - 1
+  while (level > 0 && turnsOf(plan, b, lanes, level) < FLUSH) level--
+  /** A loop from 0 to `end` by `step`; at the level, in blocks with a flush after each. */
+  const walk = (k: number, end: number, step: number, body: () => void): void => {
+    const { variable } = plan.inner[k]
+    if (!flushAll || k !== level) {
+      b.loop(variable, 0, end, step, body)
+      return
+    }
+    const inside = turnsOf(plan, b, lanes, k) / (plan.inner[k].extent / step)
+    const size = step * Math.max(1, Math.ceil(FLUSH / Math.max(1, inside)))
+    if (end <= 2 * size) {
+      b.loop(variable, 0, end, step, body)
+      flushAll()
+      return
+    }
+    const block = b.space.names.variable('block')
+    b.loop(block, 0, Math.ceil(end / size), 1, () => {
+      const from = ofVariable(block, size)
+      b.loop(
+        variable,
+        bound('from', from),
+        bound('to', end, addAffine(from, constant(size))),
+        step,
+        body,
+      )
+      flushAll()
+    })
+  }
   const nest = (k: number): void => {
     if (k === plan.inner.length) {
       body(index)
@@ -424,14 +512,14 @@ function innerLoops(
     }
     const loop = plan.inner[k]
     if (lanes !== 'inner' || loop !== lane) {
-      b.loop(loop.variable, 0, loop.extent, 1, () => nest(k + 1))
+      walk(k, loop.extent, 1, () => nest(k + 1))
       return
     }
     const whole = loop.extent - (loop.extent % width)
     const turns = whole - (whole % (width * TURNS))
     b.lane = loop.variable
     if (turns > 0)
-      b.loop(loop.variable, 0, turns, width * TURNS, () => {
+      walk(k, turns, width * TURNS, () => {
         for (let turn = 0; turn < TURNS; turn++) {
           b.shift = turn * width
           body(index)

@@ -42,7 +42,7 @@ export function lowerContract(group: ContractGroup, context: LowerContext): Lowe
       group.chain,
       (base) => group.locals.has(base) || context.inMemory(base),
     )
-    return build(group, context, domain, planTiles(group, context, domain, vectors))
+    return build(group, context, domain, planTiles(group, context, domain, vectors), vectors)
   }
   try {
     return attempt(true)
@@ -200,20 +200,10 @@ class TileBuilder {
       for (const acc of accumulators) b.emit(set(acc, num('f32', 0, width)))
     }
     const endAt = (place: Place) => domain.endIndex.map((affine) => at(affine, place))
-    if (plan.hoisted.length > 0) {
-      const out = this.operands.write(this.end)
-      const first = plan.hoisted.map((axis) => ({ affine: ofVariable(axis.variable), extent: 1 }))
-      b.when(first, zeros, () => {
-        places.forEach((place, i) => {
-          const address = linear(endAt(place), this.end.shape)
-          const stride = b.lane ? coefficientOf(address, b.lane) : 1
-          b.emit(set(accumulators[i], load('float32', out, address, { lanes: width, stride })))
-        })
-      })
-      this.operands.buffers[out].read = true
-    } else zeros()
+    zeros()
     this.sum(places, accumulators, at, width)
     const out = this.operands.write(this.end)
+    if (plan.hoisted.length > 0) this.addPartials(places, accumulators, endAt, out)
     const { core } = this.group
     const partial = () => {
       places.forEach((place, i) => {
@@ -241,6 +231,30 @@ class TileBuilder {
       extent: 1,
     }))
     b.when(last, finish, partial)
+  }
+
+  /**
+   * What earlier blocks of the sum left in memory is added to this one's: a sum of sums, whose error grows with the
+   * block and with the number of blocks, not with their product.
+   */
+  private addPartials(
+    places: readonly Place[],
+    accumulators: readonly Local[],
+    endAt: (place: Place) => readonly Affine[],
+    out: number,
+  ): void {
+    const { b, plan } = this
+    const first = plan.hoisted.map((axis) => ({ affine: ofVariable(axis.variable), extent: 1 }))
+    const add = () => {
+      places.forEach((place, i) => {
+        const address = linear(endAt(place), this.end.shape)
+        const stride = b.lane ? coefficientOf(address, b.lane) : 1
+        const before = load('float32', out, address, { lanes: b.lanes, stride })
+        b.emit(set(accumulators[i], call('add', localOf(accumulators[i]), before)))
+      })
+    }
+    b.when(first, () => {}, add)
+    this.operands.buffers[out].read = true
   }
 
   /** The loops of the sum, clipped, and the multiply-adds. */
@@ -372,6 +386,7 @@ function build(
   context: LowerContext,
   domain: ContractDomain,
   plan: TilePlan,
+  vectors: boolean,
 ): Lowered {
   const t = new TileBuilder(group, context, domain, plan)
   const { b } = t
@@ -439,7 +454,7 @@ function build(
   const [item] = domain.outer
   for (const copy of group.locals) {
     const buffer = t.bufferOf(copy)
-    if (buffer !== undefined) copyItem(b, copy, ofVariable(item), buffer)
+    if (buffer !== undefined) copyItem(b, copy, ofVariable(item), buffer, vectors)
   }
   hoistedThen()
   const products = group.core.spec.extents.reduce((product, n) => product * n, 1)
