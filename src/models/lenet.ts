@@ -3,16 +3,27 @@
 // S2, a linear output for the radial basis functions. The paper pads 28×28 digits to 32×32; here conv1 does.
 import { Conv2d, Linear, MaxPool2d, Module, relu } from '../nn/index.js'
 import type { Tensor } from '../tensor/tensor.js'
+import type { ModelOptions } from './variants.js'
 
 /** Digits [B, 1, 28, 28] → logits [B, 10]. */
 export class LeNet extends Module {
-  conv1 = new Conv2d(1, 6, 5, { padding: 2 }) // C1
+  conv1: Conv2d // C1
   pool1 = new MaxPool2d(2) // S2
-  conv2 = new Conv2d(6, 16, 5) // C3
+  conv2: Conv2d // C3
   pool2 = new MaxPool2d(2) // S4
-  fc1 = new Linear(400, 120) // C5
-  fc2 = new Linear(120, 84) // F6
-  fc3 = new Linear(84, 10) // the output
+  fc1: Linear // C5
+  fc2: Linear // F6
+  fc3: Linear // the output
+
+  /** By default for 10 classes and 1 channel. */
+  constructor({ numClasses = 10, inChannels = 1 }: ModelOptions = {}) {
+    super()
+    this.conv1 = new Conv2d(inChannels, 6, 5, { padding: 2 })
+    this.conv2 = new Conv2d(6, 16, 5)
+    this.fc1 = new Linear(400, 120)
+    this.fc2 = new Linear(120, 84)
+    this.fc3 = new Linear(84, numClasses)
+  }
 
   forward(digits: Tensor): Tensor {
     let x = relu(this.conv1.forward(digits)) // [B, 6, 28, 28]
@@ -24,4 +35,8 @@ export class LeNet extends Module {
     x = relu(this.fc2.forward(x)) // [B, 84]
     return this.fc3.forward(x) // [B, 10]
   }
+}
+
+export const lenets = {
+  lenet: (options?: ModelOptions) => new LeNet(options),
 }

@@ -24,8 +24,9 @@ export type ForwardHook = (
 /** Sees the inputs before a forward; a list of tensors it returns takes their place. */
 export type ForwardPreHook = (module: AnyModule, inputs: readonly unknown[]) => unknown
 
-/** `runningMean` → `running_mean`: how PyTorch would call a field. */
+/** `runningMean` → `running_mean`: how PyTorch would call a field. One that begins large, `Mixed_5b`, stays so. */
 export function stateName(field: string): string {
+  if (/^[A-Z]/.test(field)) return field
   return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 

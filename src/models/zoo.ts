@@ -1,0 +1,134 @@
+// The zoo: every network by its name, what it is, and one way to make it.
+import { fail } from '../base/errors.js'
+import { alexnets } from './alexnet.js'
+import { convnexts } from './convnext.js'
+import { densenets } from './densenet.js'
+import { efficientnets } from './efficientnet.js'
+import { googlenets } from './googlenet.js'
+import { inceptions } from './inception.js'
+import { lenets } from './lenet.js'
+import { mobilenetsV2 } from './mobilenet-v2.js'
+import { mobilenetsV3 } from './mobilenet-v3.js'
+import { resnets } from './resnet.js'
+import { shufflenets } from './shufflenet.js'
+import { squeezenets } from './squeezenet.js'
+import { unets } from './unet.js'
+import type { ModelOptions } from './variants.js'
+import { vggs } from './vgg.js'
+import { vits } from './vit.js'
+
+const zoo = {
+  ...lenets,
+  ...alexnets,
+  ...vggs,
+  ...googlenets,
+  ...inceptions,
+  ...resnets,
+  ...squeezenets,
+  ...densenets,
+  ...mobilenetsV2,
+  ...mobilenetsV3,
+  ...shufflenets,
+  ...efficientnets,
+  ...convnexts,
+  ...vits,
+  ...unets,
+}
+
+/** The name of a network, as torchvision writes it. */
+export type ModelName = keyof typeof zoo
+/** The network of that name. */
+export type ModelOf<Name extends ModelName> = ReturnType<(typeof zoo)[Name]>
+
+/** What is known of a network without making it. */
+export interface Facts {
+  readonly paper: string
+  /** Trained numbers, for as many classes as it has by default; auxiliary heads count. */
+  readonly parameters: number
+  /** [C, H, W] of the images its paper or its checkpoints use. */
+  readonly input: readonly [number, number, number]
+}
+
+const facts: { readonly [name in ModelName]: Facts } = {
+  lenet: { paper: 'LeCun et al. 1998', parameters: 61_706, input: [1, 28, 28] },
+  alexnet: { paper: 'Krizhevsky 2014', parameters: 61_100_840, input: [3, 224, 224] },
+  vgg11: { paper: 'Simonyan and Zisserman 2014', parameters: 132_863_336, input: [3, 224, 224] },
+  vgg11_bn: { paper: 'Simonyan and Zisserman 2014', parameters: 132_868_840, input: [3, 224, 224] },
+  vgg13: { paper: 'Simonyan and Zisserman 2014', parameters: 133_047_848, input: [3, 224, 224] },
+  vgg13_bn: { paper: 'Simonyan and Zisserman 2014', parameters: 133_053_736, input: [3, 224, 224] },
+  vgg16: { paper: 'Simonyan and Zisserman 2014', parameters: 138_357_544, input: [3, 224, 224] },
+  vgg16_bn: { paper: 'Simonyan and Zisserman 2014', parameters: 138_365_992, input: [3, 224, 224] },
+  vgg19: { paper: 'Simonyan and Zisserman 2014', parameters: 143_667_240, input: [3, 224, 224] },
+  vgg19_bn: { paper: 'Simonyan and Zisserman 2014', parameters: 143_678_248, input: [3, 224, 224] },
+  googlenet: { paper: 'Szegedy et al. 2014', parameters: 13_004_888, input: [3, 224, 224] },
+  inception_v3: { paper: 'Szegedy et al. 2015', parameters: 27_161_264, input: [3, 299, 299] },
+  resnet18: { paper: 'He et al. 2015', parameters: 11_689_512, input: [3, 224, 224] },
+  resnet34: { paper: 'He et al. 2015', parameters: 21_797_672, input: [3, 224, 224] },
+  resnet50: { paper: 'He et al. 2015', parameters: 25_557_032, input: [3, 224, 224] },
+  resnet101: { paper: 'He et al. 2015', parameters: 44_549_160, input: [3, 224, 224] },
+  resnet152: { paper: 'He et al. 2015', parameters: 60_192_808, input: [3, 224, 224] },
+  resnext50_32x4d: { paper: 'Xie et al. 2016', parameters: 25_028_904, input: [3, 224, 224] },
+  resnext101_32x8d: { paper: 'Xie et al. 2016', parameters: 88_791_336, input: [3, 224, 224] },
+  resnext101_64x4d: { paper: 'Xie et al. 2016', parameters: 83_455_272, input: [3, 224, 224] },
+  wide_resnet50_2: {
+    paper: 'Zagoruyko and Komodakis 2016',
+    parameters: 68_883_240,
+    input: [3, 224, 224],
+  },
+  wide_resnet101_2: {
+    paper: 'Zagoruyko and Komodakis 2016',
+    parameters: 126_886_696,
+    input: [3, 224, 224],
+  },
+  squeezenet1_0: { paper: 'Iandola et al. 2016', parameters: 1_248_424, input: [3, 224, 224] },
+  squeezenet1_1: { paper: 'Iandola et al. 2016', parameters: 1_235_496, input: [3, 224, 224] },
+  densenet121: { paper: 'Huang et al. 2016', parameters: 7_978_856, input: [3, 224, 224] },
+  densenet161: { paper: 'Huang et al. 2016', parameters: 28_681_000, input: [3, 224, 224] },
+  densenet169: { paper: 'Huang et al. 2016', parameters: 14_149_480, input: [3, 224, 224] },
+  densenet201: { paper: 'Huang et al. 2016', parameters: 20_013_928, input: [3, 224, 224] },
+  mobilenet_v2: { paper: 'Sandler et al. 2018', parameters: 3_504_872, input: [3, 224, 224] },
+  mobilenet_v3_large: { paper: 'Howard et al. 2019', parameters: 5_483_032, input: [3, 224, 224] },
+  mobilenet_v3_small: { paper: 'Howard et al. 2019', parameters: 2_542_856, input: [3, 224, 224] },
+  shufflenet_v2_x0_5: { paper: 'Ma et al. 2018', parameters: 1_366_792, input: [3, 224, 224] },
+  shufflenet_v2_x1_0: { paper: 'Ma et al. 2018', parameters: 2_278_604, input: [3, 224, 224] },
+  shufflenet_v2_x1_5: { paper: 'Ma et al. 2018', parameters: 3_503_624, input: [3, 224, 224] },
+  shufflenet_v2_x2_0: { paper: 'Ma et al. 2018', parameters: 7_393_996, input: [3, 224, 224] },
+  efficientnet_b0: { paper: 'Tan and Le 2019', parameters: 5_288_548, input: [3, 224, 224] },
+  efficientnet_b1: { paper: 'Tan and Le 2019', parameters: 7_794_184, input: [3, 240, 240] },
+  efficientnet_b2: { paper: 'Tan and Le 2019', parameters: 9_109_994, input: [3, 288, 288] },
+  efficientnet_b3: { paper: 'Tan and Le 2019', parameters: 12_233_232, input: [3, 300, 300] },
+  efficientnet_b4: { paper: 'Tan and Le 2019', parameters: 19_341_616, input: [3, 380, 380] },
+  efficientnet_b5: { paper: 'Tan and Le 2019', parameters: 30_389_784, input: [3, 456, 456] },
+  efficientnet_b6: { paper: 'Tan and Le 2019', parameters: 43_040_704, input: [3, 528, 528] },
+  efficientnet_b7: { paper: 'Tan and Le 2019', parameters: 66_347_960, input: [3, 600, 600] },
+  convnext_tiny: { paper: 'Liu et al. 2022', parameters: 28_589_128, input: [3, 224, 224] },
+  convnext_small: { paper: 'Liu et al. 2022', parameters: 50_223_688, input: [3, 224, 224] },
+  convnext_base: { paper: 'Liu et al. 2022', parameters: 88_591_464, input: [3, 224, 224] },
+  convnext_large: { paper: 'Liu et al. 2022', parameters: 197_767_336, input: [3, 224, 224] },
+  vit_b_16: { paper: 'Dosovitskiy et al. 2020', parameters: 86_567_656, input: [3, 224, 224] },
+  vit_b_32: { paper: 'Dosovitskiy et al. 2020', parameters: 88_224_232, input: [3, 224, 224] },
+  vit_l_16: { paper: 'Dosovitskiy et al. 2020', parameters: 304_326_632, input: [3, 224, 224] },
+  vit_l_32: { paper: 'Dosovitskiy et al. 2020', parameters: 306_535_400, input: [3, 224, 224] },
+  vit_h_14: { paper: 'Dosovitskiy et al. 2020', parameters: 632_045_800, input: [3, 224, 224] },
+  unet: { paper: 'Ronneberger et al. 2015', parameters: 31_030_658, input: [1, 512, 512] },
+}
+
+const names = Object.keys(facts) as readonly ModelName[]
+
+/** The networks there are, with what is known of them. */
+export function list(): (Facts & { readonly name: ModelName })[] {
+  return names.map((name) => ({ name, ...facts[name] }))
+}
+
+/**
+ * Makes a network, with new initial values.
+ *
+ *     const model = create('resnet18', { numClasses: 10 })
+ *
+ * @throws BurnishError when there is no network of that name.
+ */
+export function create<Name extends ModelName>(name: Name, options?: ModelOptions): ModelOf<Name> {
+  if (!Object.hasOwn(zoo, name))
+    fail(`create: there is no network ${String(name)}; list() gives ${names.join(', ')}`)
+  return zoo[name](options) as ModelOf<Name>
+}
