@@ -50,7 +50,7 @@ describe('the npm package', () => {
   })
 
   test('holds nothing else', () => {
-    const wanted = /^(dist\/.*\.(js|d\.ts)|README.*\.md|LICENSE|package\.json)$/
+    const wanted = /^(dist\/.*\.(js|d\.ts)|README.*\.md|CHANGELOG\.md|LICENSE|package\.json)$/
     expect(packed.files.filter((path) => !wanted.test(path) || /\.test\./.test(path))).toEqual([])
     expect(packed.size).toBeLessThan(600_000)
   })
