@@ -4,9 +4,9 @@
 // such buffers only in sum, and runs when tens of megabytes of them are dead; freed one by one, out of order, they
 // leave the C heap fragmented at that height (measured: 18 MB over 5,000 steps of LeNet). So every few megabytes a
 // buffer too large to be let pass without a collection of the young objects is asked for; nobody touches it, so it
-// takes no memory. It costs about a millisecond each time.
+// takes no memory. It costs some milliseconds each time, so it is asked for no oftener than that memory needs.
 
-const EVERY_BYTES = 4 * 2 ** 20
+const EVERY_BYTES = 8 * 2 ** 20
 /** Above twice the largest half of V8's young space, 16 MB: asking for more makes it collect at once. */
 const HEAVY_BYTES = 40 * 2 ** 20
 
