@@ -21,6 +21,7 @@ import {
   type Tensor,
   tensor,
   where,
+  withDevice,
   zeros,
 } from '../src/index.js'
 import { context } from '../src/tensor/context.js'
@@ -292,6 +293,141 @@ for (const device of DEVICES)
       expect(() => step([[generator, generator.sub(stale)]])).toThrow(/has replaced/)
       generator.grad = undefined
       critic.grad = undefined
+    })
+
+    it('7. a forgotten zeroGrad throws at backward, and disturbs no other model', async () => {
+      const model = new Model()
+      lossOf(model.forward(batch())).backward()
+      await model.update()
+      const before = await values(model.weight)
+      for (let i = 0; i < 2; i++)
+        expect(() => lossOf(model.forward(batch(i))).backward()).toThrow(
+          /backward: the gradient of fc\.weight was computed with weights \(fc\.weight\) that step\(\) has replaced: call zeroGrad\(\)/,
+        )
+      const other = new Model()
+      for (let i = 0; i < 2; i++) {
+        other.zeroGrad()
+        lossOf(other.forward(batch(i))).backward()
+        await other.update()
+      }
+      expect(await values(compile((x: Tensor) => x.add(1))(tensor([1])))).toEqual([2])
+      model.zeroGrad()
+      lossOf(model.forward(batch())).backward()
+      await model.update()
+      expect(await values(model.weight)).not.toEqual(before)
+      model.zeroGrad()
+    })
+
+    it('7. gradients, losses and forwards that became impossible stop no other model', async () => {
+      const input = batch()
+      const model = new Model()
+      const left = new Model()
+      lossOf(left.forward(batch())).backward()
+      left.weight.set(tensor([1, 1, 1, 1, 1, 1], { shape: [2, 3] })) // its gradient is stale, and of no submission
+      const disposed = new Model()
+      lossOf(disposed.forward(input)).backward()
+      input[Symbol.dispose]()
+      for (let i = 0; i < 2; i++) {
+        model.zeroGrad()
+        const y = model.forward(batch(i))
+        const loss = lossOf(y)
+        loss.backward()
+        await model.update()
+        expect(Number.isFinite(await loss.item())).toBe(true)
+        expect(await values(y)).toHaveLength(6)
+      }
+      expect(await values(compile((x: Tensor) => x.add(1))(tensor([1])))).toEqual([2])
+      expect(() => left.update()).toThrow(/step: the gradient of fc\.weight.*set\(\) has replaced/)
+      expect(() => disposed.update()).toThrow(/disposed of/)
+      model.zeroGrad()
+      left.zeroGrad()
+      disposed.zeroGrad()
+      expect(context.gradients.size + context.losses.length).toBe(0)
+    })
+
+    it('7. what another device left is not taken along', async () => {
+      const before = currentRunner()
+      const model = new Model()
+      const y = model.forward(batch())
+      const loss = lossOf(y)
+      model.weight.set(zeros([2, 3]).add(0.25)) // its data is on this device
+      const fresh = model.forward(batch())
+      lossOf(fresh).backward()
+      withDevice(device === 'cpu' ? 'reference' : 'null', () => {
+        expect(context.forwards.length + context.losses.length + context.gradients.size).toBe(0)
+      })
+      expect(currentRunner()).toBe(before)
+      expect(context.losses.length).toBe(1)
+      await model.update()
+      expect(await values(fresh)).toHaveLength(6)
+      await expect(loss.item()).rejects.toThrow(/set\(\) has replaced/)
+      model.zeroGrad()
+    })
+
+    it('4. a step does not compute the last evaluation again', async () => {
+      const model = new Model()
+      const train = async () => {
+        model.zeroGrad()
+        const loss = lossOf(model.forward(batch()))
+        loss.backward()
+        await model.update()
+      }
+      await train()
+      const count = compiled()
+      await train()
+      expect(compiled()).toBe(count)
+      for (const read of [lossOf, (y: Tensor) => y.argmax(1).sum()]) {
+        await read(model.forward(concat([batch(), batch()]))).item()
+        const evaluated = compiled()
+        await train()
+        expect(compiled()).toBe(evaluated)
+      }
+      // A read on the way to training is another matter: rule 5.
+      const y = model.forward(batch(1))
+      const loss = y.mean() // its gradient needs no value of y
+      await loss.item()
+      model.zeroGrad()
+      loss.backward()
+      await model.update()
+      expect(await values(y)).toHaveLength(6)
+    })
+
+    it('8. one loss stepped by two optimizers: the error says what to do, and compile does it', async () => {
+      const [a, b] = [new Parameter(tensor([2])), new Parameter(tensor([3]))]
+      const descend = (p: Parameter) => step([[p, p.sub((p.grad as Tensor).mul(0.5))]])
+      const body = () => {
+        a.grad = undefined
+        b.grad = undefined
+        a.mul(b).sum().backward()
+        descend(a)
+        return descend(b)
+      }
+      expect(body).toThrow(/one optimizer with two groups, or compile\(\) both steps/)
+      a.set([2])
+      compile(() => {
+        body()
+      })()
+      expect([await a.item(), await b.item()]).toEqual([0.5, 2])
+      a.grad = undefined
+      b.grad = undefined
+    })
+
+    it('11. scalar takes a number or a function, nothing else', async () => {
+      expect(await scalar(3).add(1).item()).toBe(4)
+      expect(await scalar(() => 5).item()).toBe(5)
+      expect(() => scalar('1' as unknown as number)).toThrow(/scalar\(1\): a number, or a function/)
+    })
+
+    it('14. without zeroGrad a compiled step adds to the gradient, as PyTorch does', async () => {
+      const p = new Parameter(tensor([1]))
+      const f = compile(() => {
+        p.square().sum().backward()
+        step([[p, p.sub((p.grad as Tensor).mul(0.25))]])
+      })
+      f() // gradient 2: p = 0.5
+      f() // 2 + 1: p = −0.25
+      expect(await p.item()).toBe(-0.25)
+      p.grad = undefined
     })
 
     it('8. two optimizers in one compiled function give the same numbers', async () => {
@@ -751,6 +887,46 @@ for (const device of DEVICES)
       expect(() => submitGradients()).not.toThrow()
     })
   })
+
+it('after setDevice and closeDevices nothing of the old device waits for a step', async () => {
+  const left = () => context.forwards.length + context.losses.length + context.gradients.size
+  const old = new Model()
+  const begin = async (name: 'reference' | 'cpu') => {
+    await setDevice(name)
+    old.weight.set(zeros([2, 3]).add(0.25)) // its data is on the device
+    await old.weight.data()
+    old.zeroGrad()
+    lossOf(old.forward(batch())).backward()
+    expect(left()).toBe(3)
+  }
+  const others = async () => {
+    const model = new Model()
+    model.training = true
+    lossOf(model.forward(batch())).backward()
+    await model.update()
+    expect(await values(model.mean)).not.toEqual([0, 0])
+  }
+  await begin('reference')
+  old.training = true
+  old.forward(batch())
+  await setDevice('cpu')
+  expect(left()).toBe(0)
+  expect(old.mean.cell.pending).toBeUndefined() // submitted on its device
+  await others()
+  await closeDevices()
+  const next = new Model()
+  await setDevice('cpu')
+  next.weight.set(zeros([2, 3]).add(0.25))
+  await next.weight.data()
+  next.training = true
+  lossOf(next.forward(batch())).backward()
+  expect(context.states.size).toBe(1)
+  await closeDevices()
+  expect(context.states.size).toBe(0)
+  expect(left()).toBe(0)
+  await others()
+  await closeDevices()
+})
 
 it('22. on the cpu: the same bits for one and two threads', async () => {
   const run = async (threads: number) => {

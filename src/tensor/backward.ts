@@ -3,11 +3,13 @@ import { gradients } from '../autograd/grad.js'
 import { isFloat } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
-import { constant, map, type Node, topological } from '../graph/node.js'
-import { context } from './context.js'
+import { constant, type InputNode, map, type Node, topological } from '../graph/node.js'
+import { context, type Trace } from './context.js'
 import { exactly } from './derive.js'
+import { staleGradient, staleInput } from './submission.js'
 import { submitGradients } from './submit.js'
 import type { Tensor } from './tensor.js'
+import { isStale, reading } from './usable.js'
 import { type Cell, cellOf } from './value.js'
 
 const UNREACHED =
@@ -49,27 +51,55 @@ export function backward(loss: Tensor): void {
   const cells = reached(loss.node)
   if (cells.size === 0) fail(UNREACHED)
   if (context.trace === undefined) submitGradients()
-  loss.backwardBy = 'backward()'
   const found = gradients(loss.node, [...cells.values()], seedOf(loss))
   if (found.every((gradient) => gradient === undefined)) fail(UNREACHED)
-  let i = 0
-  for (const cell of cells.keys()) {
-    const gradient = found[i++]
-    if (gradient !== undefined) accumulate(cell, gradient)
-  }
+  const given = [...cells.keys()].flatMap((cell, i) => {
+    const gradient = found[i]
+    return gradient === undefined ? [] : [{ cell, gradient }]
+  })
+  if (context.trace !== undefined) for (const at of given) record(context.trace, at)
+  else accumulate(given)
+  loss.backwardBy = 'backward()'
   if (context.trace === undefined) context.losses.push(loss)
 }
 
-function accumulate(cell: Cell, gradient: Node): void {
-  const { trace } = context
-  const before = trace === undefined ? cell.gradient : trace.gradient(cell)
-  const total = before === undefined ? gradient : map('add', before.node, gradient)
-  const result = exactly(total)
-  if (trace !== undefined) trace.setGradient(cell, result)
-  else {
-    cell.gradient = result
-    context.gradients.add(cell)
+interface Given {
+  readonly cell: Cell
+  readonly gradient: Node
+}
+
+const sum = (before: Tensor | undefined, gradient: Node) =>
+  exactly(before === undefined ? gradient : map('add', before.node, gradient))
+
+function record(trace: Trace, { cell, gradient }: Given): void {
+  trace.setGradient(cell, sum(trace.gradient(cell), gradient))
+}
+
+/**
+ * Adds to each parameter's gradient. One whose graph read weights that a step has replaced is no number any more (rule
+ * 3): what is added to it is lost as well, and the step or the read that wants it throws. So a generator's loss may pass
+ * through a critic that has stepped (rule 8). Where there is no other gradient zeroGrad() was forgotten.
+ */
+function accumulate(given: readonly Given[]): void {
+  const stale = reading(
+    given.map(({ cell, gradient }) => cell.gradient?.node ?? gradient),
+    isStale,
+  ).map((isStale, i) => isStale && given[i].cell.gradient !== undefined)
+  if (!stale.includes(false)) {
+    const [{ cell }] = given
+    const version = staleInput(inputsOf(cell.gradient?.node))
+    if (version !== undefined) throw staleGradient(version, cell, 'backward')
   }
+  given.forEach(({ cell, gradient }, i) => {
+    if (stale[i]) return
+    cell.gradient = sum(cell.gradient, gradient)
+    context.gradients.add(cell)
+  })
+}
+
+function inputsOf(node: Node | undefined): InputNode[] {
+  if (node === undefined) return []
+  return topological([node]).filter((n): n is InputNode => n.kind === 'input')
 }
 
 /**

@@ -175,6 +175,9 @@ const isParameter = (t: Tensor): boolean => 'cell' in t
  * A function that runs as one program: `fn` is traced once per kind of arguments, then replayed. It must be
  * synchronous; values cannot be read inside. Tensors it returns (alone, in arrays or objects) are ready to be read.
  *
+ * A gradient that nobody clears is added to by the next call, as in PyTorch. In the imperative loop its graph read weights
+ * that the step has replaced, and backward() throws.
+ *
  *     const step = compile((images: Tensor, labels: Tensor) => { …; optimizer.step(); return { loss } })
  *     for await (const [images, labels] of loader) total += await step(images, labels).loss.item()
  */

@@ -29,6 +29,15 @@ export interface Trace {
   stepped(guard: Node | undefined, guarded: Node | undefined): void
 }
 
+/** What waits for a step. */
+export interface Unsubmitted {
+  readonly forwards: readonly Tensor[]
+  readonly passed: readonly Tensor[]
+  readonly losses: readonly Tensor[]
+  readonly kept: readonly Tensor[]
+  readonly gradients: ReadonlySet<Cell>
+}
+
 /** Results of forwards that are never read nor stepped on must not pile up. */
 const MOST_FORWARDS = 256
 
@@ -45,6 +54,8 @@ export const context = {
   serial: 1,
   /** Results of outermost forwards, losses with a backward and kept tensors that the next step writes out. */
   forwards: [] as Tensor[],
+  /** Forwards that reads went through since: written out only by a step whose gradients they belong to. */
+  passed: [] as Tensor[],
   losses: [] as Tensor[],
   kept: [] as Tensor[],
   /** State cells with a pending value. */
@@ -74,5 +85,26 @@ export const context = {
 
   watch(read: () => unknown): void {
     context.trace?.watch(read)
+  },
+
+  /** Nothing is left for the next step to take along. Returns what was. */
+  takeUnsubmitted(): Unsubmitted {
+    const { forwards, passed, losses, kept, gradients } = context
+    context.forwards = []
+    context.passed = []
+    context.losses = []
+    context.kept = []
+    context.gradients = new Set()
+    return { forwards, passed, losses, kept, gradients }
+  },
+
+  /** Puts back what was taken, before what has come since. */
+  putBack(taken: Unsubmitted): void {
+    const since = context.takeUnsubmitted()
+    context.forwards = [...taken.forwards, ...since.forwards]
+    context.passed = [...taken.passed, ...since.passed]
+    context.losses = [...taken.losses, ...since.losses]
+    context.kept = [...taken.kept, ...since.kept]
+    context.gradients = new Set([...taken.gradients, ...since.gradients])
   },
 }

@@ -209,9 +209,13 @@ export function meshgrid(
 }
 
 /**
- * A float32 scalar that is read anew at every submission, in compiled functions at every call: what a learning
- * rate is, so that a schedule never recompiles.
+ * A float32 scalar. A function is read anew at every submission, in compiled functions at every call: what a learning
+ * rate is, so that a schedule never recompiles. A number stays as it is.
+ * @throws BurnishError when given anything else.
  */
-export function scalar(read: () => number): Tensor {
+export function scalar(value: number | (() => number)): Tensor {
+  if (typeof value !== 'number' && typeof value !== 'function')
+    fail(`scalar(${value}): a number, or a function that returns one, such as () => rate`)
+  const read = typeof value === 'number' ? () => value : value
   return fromNode(input(new Scalar(read), [], 'float32'))
 }

@@ -1,8 +1,11 @@
 // Which device submissions go to: `setDevice('reference')`, `withDevice`. Devices start at the first use.
 import type { Device } from '../compiler/program.js'
 import { device as makeDevice } from '../devices/registry.js'
-import { flushReads } from './evaluate.js'
+import { context } from './context.js'
+import { flushReads, submitStates } from './evaluate.js'
 import { Runner } from './runner.js'
+import { surface } from './submission.js'
+import { forgetStates, isHeld, reading } from './usable.js'
 
 export interface DeviceOptions {
   readonly threads?: number
@@ -44,26 +47,46 @@ export function currentRunner(): Runner {
   return current.runner
 }
 
-/** Makes a device the default, and waits until it has started. Rejects where it is not available. */
+/**
+ * Makes a device the default, and waits until it has started. Rejects where it is not available. Forwards and losses of
+ * the device before are not written out by steps on the new one.
+ */
 export async function setDevice(
   name: string | Device,
   options: DeviceOptions = {},
 ): Promise<Device> {
   flushReads()
-  current.runner = runnerOf(name, options)
-  return current.runner.started
+  const next = runnerOf(name, options)
+  if (current.runner !== undefined && current.runner !== next) {
+    leaveDevice()
+    context.takeUnsubmitted()
+  }
+  current.runner = next
+  return next.started
+}
+
+/** Reads, and running statistics with data there, are the device's last submissions for now. */
+function leaveDevice(): void {
+  flushReads()
+  const states = [...context.states].map((cell) => cell.pending ?? cell.current)
+  if (reading(states, isHeld).includes(true)) surface(submitStates(), [])
 }
 
 /** What `fn` submits before it returns goes to that device. Tensors on another one cannot be used there. */
 export function withDevice<T>(name: string | Device, fn: () => T): T {
   flushReads()
   const before = current.runner
-  current.runner = runnerOf(name, {})
+  const inside = runnerOf(name, {})
+  if (before === inside) return fn()
+  leaveDevice()
+  const taken = context.takeUnsubmitted()
+  current.runner = inside
   try {
     return fn()
   } finally {
-    flushReads()
+    leaveDevice()
     current.runner = before
+    context.putBack(taken)
   }
 }
 
@@ -77,5 +100,7 @@ export async function closeDevices(): Promise<void> {
   const open = [...runners.values()]
   runners.clear()
   current.runner = undefined
+  context.takeUnsubmitted()
+  forgetStates(isHeld)
   for (const runner of open) await runner.close()
 }

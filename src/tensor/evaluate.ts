@@ -20,7 +20,10 @@ import {
   surface,
 } from './submission.js'
 import type { Tensor } from './tensor.js'
+import { forgetStates, isStale } from './usable.js'
 import { type Cell, cellOf, reachesTrainable, Value } from './value.js'
+
+export const STATISTIC = 'a running statistic'
 
 interface Read {
   readonly tensor: Tensor
@@ -138,7 +141,8 @@ function evaluate(tensors: readonly Tensor[], deliver: Output['deliver'] = 'size
   const request: Request = { outputs: [...outputs.values()], updates: stateUpdates(), by: 'a read' }
   const captured = capture(request)
   const stale = staleInput(captured.inputs)
-  if (stale !== undefined) throw staleError(stale, describe(tensors[0]))
+  if (stale !== undefined)
+    throw staleError(stale, forgetStates(isStale) ? STATISTIC : describe(tensors[0]))
   forgetForwards(captured)
   statesSubmitted()
   surface(submit(request, captured), request.outputs)
@@ -157,11 +161,16 @@ export function evaluateNow(t: Tensor): void {
   if (t.value === undefined) evaluate([t])
 }
 
-/** Forwards that the submitted graph does not reach are evaluated otherwise or never: let them go. */
+/**
+ * A read ends the forwards before it. One that it went through may still be trained on (rule 5): then the step writes it
+ * out. After an evaluation nothing does, and no step computes the last batch again.
+ */
 function forgetForwards({ graph }: Captured): void {
-  if (context.forwards.length === 0 || graph.outputs.length === 0) return
+  const before = [...context.passed, ...context.forwards]
+  if (before.length === 0 || graph.outputs.length === 0) return
   const { mark } = graph.outputs[0]
-  context.forwards = context.forwards.filter((t) => t.definition?.mark === mark)
+  context.passed = before.filter((t) => t.definition?.mark === mark)
+  context.forwards = []
 }
 
 function describe(t: Tensor): string {
@@ -203,7 +212,10 @@ export function submitStates(): Promise<void> {
   const request: Request = { outputs: [], updates: stateUpdates(), by: 'a forward pass' }
   const captured = capture(request)
   const stale = staleInput(captured.inputs)
-  if (stale !== undefined) throw staleError(stale, 'a running statistic')
+  if (stale !== undefined) {
+    forgetStates(isStale)
+    throw staleError(stale, STATISTIC)
+  }
   statesSubmitted()
   return submit(request, captured)
 }

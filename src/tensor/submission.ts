@@ -101,12 +101,23 @@ function targetOf(cell: Cell, request: Request): InputNode {
 
 /** Thrown when a graph reads a version that was overwritten: rule 3. */
 export function staleError(version: Version, what: string): BurnishError {
+  return new BurnishError(
+    `${replaced(version, what)}: read it before ${version.replacedBy ?? 'a step'}, or keep(t) it; a gradient needs zeroGrad() before backward()`,
+  )
+}
+
+/** The same of a gradient that `where` would add to or step with. */
+export function staleGradient(version: Version, cell: Cell, where: string): BurnishError {
+  const what = `${where}: the gradient of ${cell.name || 'a parameter'}`
+  return new BurnishError(
+    `${replaced(version, what)}: call zeroGrad() before each backward(); where two optimizers step one loss, use one optimizer with two groups, or compile() both steps in one function`,
+  )
+}
+
+function replaced(version: Version, what: string): string {
   const name = version.cell.name === '' ? '' : ` (${version.cell.name})`
   const kind = version.cell.role === 'state' ? 'running statistics' : 'weights'
-  const by = version.replacedBy ?? 'a step'
-  return new BurnishError(
-    `${what} was computed with ${kind}${name} that ${by} has replaced: read it before ${by}, or keep(t) it; a gradient needs zeroGrad() before backward()`,
-  )
+  return `${what} was computed with ${kind}${name} that ${version.replacedBy ?? 'a step'} has replaced`
 }
 
 /** The overwritten version among a graph's inputs, if there is one. */

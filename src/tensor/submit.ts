@@ -2,14 +2,30 @@
 import { allocate, type DType, isFloat, isHalf } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
 import { sameShape, showShape, sizeOf } from '../base/shape.js'
-import { type InputNode, map, type Node, topological } from '../graph/node.js'
+import { map, type Node, topological } from '../graph/node.js'
 import { cast } from './arithmetic.js'
 import { context } from './context.js'
-import { flushReads, outputsOf, settle, statesSubmitted, stateUpdates } from './evaluate.js'
+import {
+  flushReads,
+  outputsOf,
+  STATISTIC,
+  settle,
+  statesSubmitted,
+  stateUpdates,
+} from './evaluate.js'
 import { explainNonFinite, guardNode } from './guard.js'
 import type { Parameter } from './parameter.js'
-import { capture, type Request, staleError, staleInput, submit, surface } from './submission.js'
+import {
+  capture,
+  type Request,
+  staleError,
+  staleGradient,
+  staleInput,
+  submit,
+  surface,
+} from './submission.js'
 import { fromNode, type Tensor } from './tensor.js'
+import { forgetStates, isLost, isStale, reading } from './usable.js'
 import { Cell, Value, type Version } from './value.js'
 
 /** The result of an outermost forward is written out by the step up to this many elements (rule 4). */
@@ -70,16 +86,19 @@ interface StepRequest {
 function submitStep(wanted: StepRequest): Promise<void> {
   const { pairs, by, guard, guarded, reached } = wanted
   const explicit = [...context.losses, ...context.kept]
-  const forwards = context.forwards.filter(
-    (t) => sizeOf(t.shape) <= MOST_FORWARD_ELEMENTS && (reached === undefined || reached(t)),
-  )
+  const forwards = forwardsFor(wanted).filter((t) => sizeOf(t.shape) <= MOST_FORWARD_ELEMENTS)
   const outputs = outputsOf(forwards, 'value', outputsOf(explicit, 'size'))
   const updates = [...pairs, ...stateUpdates()]
   const explain = guarded === undefined ? undefined : () => explainNonFinite(guarded)
   const request: Request = { outputs: [...outputs.values()], updates, guard, by, explain }
   const captured = capture(request)
-  const stale = staleInput(captured.inputs)
-  if (stale !== undefined) return withoutStale(stale, wanted)
+  if (captured.inputs.some(isLost)) {
+    if (forgetLost()) return submitStep(wanted)
+    const stale = staleInput(captured.inputs)
+    if (stale !== undefined) throw whyStale(stale, pairs)
+  }
+  const left = reached === undefined ? [] : context.forwards.filter((t) => !reached(t))
+  context.takeUnsubmitted()
   statesSubmitted()
   const done = submit(request, captured)
   for (const t of [...explicit, ...forwards]) {
@@ -87,27 +106,52 @@ function submitStep(wanted: StepRequest): Promise<void> {
     t.dropDefinition()
     if (t.backwardBy !== undefined) t.backwardBy = by
   }
-  context.losses = []
-  context.forwards = reached === undefined ? [] : context.forwards.filter((t) => !reached(t))
-  context.kept = []
-  context.gradients.clear()
+  context.forwards = left
   return done
 }
 
-/** A stale forward or kept tensor must not stop a step that does not need it; everything else must. */
-function withoutStale(stale: Version, request: StepRequest): Promise<void> {
-  const isStale = (node: Node) =>
-    staleInput(topological([node]).filter((n): n is InputNode => n.kind === 'input')) !== undefined
-  const fresh = (t: Tensor) => t.definition === undefined || !isStale(t.definition)
-  const wanted = context.forwards.length + context.kept.length + context.losses.length
-  context.forwards = context.forwards.filter(fresh)
-  context.kept = context.kept.filter(fresh)
-  context.losses = context.losses.filter(fresh)
-  for (const [cell, node] of request.pairs)
-    if (isStale(node)) throw staleError(stale, `the gradient of ${cell.name || 'a parameter'}`)
-  if (wanted === context.forwards.length + context.kept.length + context.losses.length)
-    throw staleError(stale, 'a running statistic')
-  return submitStep(request)
+/** The forwards to write out: of those that reads went through, only what losses and updates are computed from. */
+function forwardsFor({ pairs, reached }: StepRequest): Tensor[] {
+  const { forwards, passed } = context
+  if (reached !== undefined) return [...passed, ...forwards].filter(reached)
+  if (passed.length === 0) return forwards
+  return [...passed.filter(behind(pairs)), ...forwards]
+}
+
+/** Whether a tensor's value is computed on the way to a loss or to one of the updates. */
+function behind(pairs: StepRequest['pairs']): (t: Tensor) => boolean {
+  const losses = context.losses.flatMap(({ definition }) => definition ?? [])
+  const nodes = new Set(topological([...losses, ...pairs.map(([, node]) => node)]))
+  return (t) => t.definition !== undefined && nodes.has(t.definition)
+}
+
+/** What others left must not stop a step that does not need it. Says whether there was anything to let go. */
+function forgetLost(): boolean {
+  const { forwards, passed, losses, kept } = context
+  const all = [...forwards, ...passed, ...losses, ...kept].filter((t) => t.definition !== undefined)
+  const found = reading(
+    all.flatMap(({ definition }) => definition ?? []),
+    isLost,
+  )
+  const lost = new Set(all.filter((_, i) => found[i]))
+  if (lost.size === 0) return false
+  const usable = (t: Tensor) => !lost.has(t)
+  context.forwards = forwards.filter(usable)
+  context.passed = passed.filter(usable)
+  context.losses = losses.filter(usable)
+  context.kept = kept.filter(usable)
+  return true
+}
+
+function whyStale(stale: Version, pairs: StepRequest['pairs']): Error {
+  const found = reading(
+    pairs.map(([, node]) => node),
+    isStale,
+  )
+  const at = pairs[found.indexOf(true)]
+  if (at !== undefined) return staleGradient(stale, at[0], 'step')
+  forgetStates(isStale)
+  return staleError(stale, STATISTIC)
 }
 
 /** Marks a tensor to be written out by the next step, so that it can be read after it. Returns it. */
@@ -118,25 +162,31 @@ export function keep<T extends Tensor>(t: T): T {
 
 // ---- gradients (rule 7) ----
 
-/** A second backward() before a step: the gradients so far are added to their accumulators by one program. */
+/**
+ * A second backward() before a step: the gradients so far are added to their accumulators by one program. Those that
+ * cannot be computed any more are left out: it is for their own model's step to say so.
+ */
 export function submitGradients(): void {
   if (context.gradients.size === 0) return
   flushReads()
-  const pairs: (readonly [Cell, Node])[] = []
-  const cells = [...context.gradients]
-  for (const cell of cells) {
-    const gradient = cell.gradient
-    if (gradient === undefined) continue
-    let node = gradient.node
-    if (cell.accumulator === undefined) {
-      cell.accumulator = newAccumulator(cell)
-      node = map('add', cell.accumulator.current, node)
-    }
-    pairs.push([cell.accumulator, node])
-  }
+  const given = [...context.gradients].filter((cell) => cell.gradient !== undefined)
+  const lost = reading(
+    given.flatMap(({ gradient }) => gradient?.node ?? []),
+    isLost,
+  )
+  const cells = given.filter((_, i) => !lost[i])
+  context.gradients.clear()
+  if (cells.length === 0) return
+  const pairs = cells.flatMap((cell): (readonly [Cell, Node])[] => {
+    const { gradient } = cell
+    if (gradient === undefined) return []
+    if (cell.accumulator !== undefined) return [[cell.accumulator, gradient.node]]
+    cell.accumulator = newAccumulator(cell)
+    return [[cell.accumulator, map('add', cell.accumulator.current, gradient.node)]]
+  })
   // The forward of the micro-batch to come belongs to the next submission.
-  const behind = new Set(topological(pairs.map(([, node]) => node)))
-  const reached = (t: Tensor) => t.definition === undefined || behind.has(t.definition)
+  const used = behind(pairs)
+  const reached = (t: Tensor) => t.definition === undefined || used(t)
   surface(submitStep({ pairs, by: 'backward()', reached }), [])
   for (const cell of cells)
     if (cell.accumulator !== undefined) cell.gradient = fromNode(cell.accumulator.current)
