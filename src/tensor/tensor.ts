@@ -64,7 +64,12 @@ export class Tensor extends Moving {
   item(): Promise<number> {
     return readData(this, 'item()').then((data) => data[0])
   }
-  /** Adds the gradient of this scalar to `grad` of every trainable parameter it was computed from. */
+  /**
+   * Adds the gradient of this scalar to `grad` of every trainable parameter it was computed from. Call `zeroGrad()` after
+   * each step: a gradient that was computed from weights a step has replaced cannot be added to, as it is not kept.
+   * @throws BurnishError when this is no float of one value, had its backward(), reaches no trainable parameter, or
+   * every gradient it adds to is of replaced weights.
+   */
   backward(): void {
     backward(this)
   }
