@@ -165,10 +165,6 @@ export function quotientKey(q: Quotient): string {
   return `${affineKey(q.affine)}/${q.divide}`
 }
 
-export function substituteBound(b: Bound, variable: Variable, by: Affine): Bound {
-  return b.map((q) => quotient(substitute(q.affine, variable, by), q.divide))
-}
-
 /** The value of a bound that depends on no variable, or undefined. */
 export function constantBound(b: Bound, side: 'from' | 'to'): number | undefined {
   if (!b.every((q) => isConstant(q.affine))) return undefined
