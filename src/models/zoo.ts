@@ -40,16 +40,23 @@ export type ModelName = keyof typeof zoo
 /** The network of that name. */
 export type ModelOf<Name extends ModelName> = ReturnType<(typeof zoo)[Name]>
 
+/** What a network gives for its input. */
+export type Kind = 'classification' | 'segmentation' | 'detection' | 'text'
+
 /** What is known of a network without making it. */
 export interface Facts {
   readonly paper: string
+  readonly kind: Kind
   /** Trained numbers, for as many classes as it has by default; auxiliary heads count. */
   readonly parameters: number
-  /** [C, H, W] of the images its paper or its checkpoints use. */
-  readonly input: readonly [number, number, number]
+  /** One input as its paper or its checkpoints have it: [C, H, W] of images, [T] of tokens. */
+  readonly input: readonly number[]
 }
 
-const facts: { readonly [name in ModelName]: Facts } = {
+/** Classifiers, where nothing is said. */
+type Entry = Omit<Facts, 'kind'> & { readonly kind?: Kind }
+
+const facts: { readonly [name in ModelName]: Entry } = {
   lenet: { paper: 'LeCun et al. 1998', parameters: 61_706, input: [1, 28, 28] },
   alexnet: { paper: 'Krizhevsky 2014', parameters: 61_100_840, input: [3, 224, 224] },
   vgg11: { paper: 'Simonyan and Zisserman 2014', parameters: 132_863_336, input: [3, 224, 224] },
@@ -110,14 +117,19 @@ const facts: { readonly [name in ModelName]: Facts } = {
   vit_l_16: { paper: 'Dosovitskiy et al. 2020', parameters: 304_326_632, input: [3, 224, 224] },
   vit_l_32: { paper: 'Dosovitskiy et al. 2020', parameters: 306_535_400, input: [3, 224, 224] },
   vit_h_14: { paper: 'Dosovitskiy et al. 2020', parameters: 632_045_800, input: [3, 224, 224] },
-  unet: { paper: 'Ronneberger et al. 2015', parameters: 31_030_658, input: [1, 512, 512] },
+  unet: {
+    paper: 'Ronneberger et al. 2015',
+    kind: 'segmentation',
+    parameters: 31_030_658,
+    input: [1, 512, 512],
+  },
 }
 
 const names = Object.keys(facts) as readonly ModelName[]
 
 /** The networks there are, with what is known of them. */
 export function list(): (Facts & { readonly name: ModelName })[] {
-  return names.map((name) => ({ name, ...facts[name] }))
+  return names.map((name) => ({ name, kind: 'classification', ...facts[name] }))
 }
 
 /**
