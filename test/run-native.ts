@@ -6,7 +6,7 @@ import { afterAll } from 'vitest'
 import type { Program } from '../src/compiler/program.js'
 import { createNative, type Native, openWorkshop } from '../src/devices/cpu/native/native.js'
 import { RESERVED } from '../src/targets/wasm/addresses.js'
-import { control, controlBytes } from '../src/targets/wasm/control.js'
+import { control, controlBytes, stampCount } from '../src/targets/wasm/control.js'
 import { scratchStride } from '../src/targets/wasm/driver.js'
 import { requireAll } from './support.js'
 
@@ -69,7 +69,7 @@ export async function nativeRunner(threads: number, megabytes = 64): Promise<Run
       }
       const block = take(controlBytes(threads))
       const table = take(4 * args.length)
-      const times = take(8 * (program.regions.length + 1))
+      const times = take(8 * stampCount(program) * threads)
       const arena = take(program.arenaBytes)
       const scratch = take(scratchStride(program) * threads)
       const places = args.map((bytes) => take(bytes.byteLength))
@@ -94,12 +94,17 @@ export async function nativeRunner(threads: number, megabytes = 64): Promise<Run
       for (const [i, content] of args.entries())
         content.set(bytes.subarray(places[i], places[i] + content.byteLength))
       const words = new Int32Array(memory.buffer, block, controlBytes(threads) / 4)
-      const stamps = new Float64Array(memory.buffer, times, program.regions.length + 1)
+      const stamps = new Float64Array(memory.buffer, times, stampCount(program))
+      let at = 0
       return {
         code: words[control.code / 4],
         value: words[control.value / 4],
         milliseconds,
-        regions: program.regions.map((_, i) => stamps[i + 1] - stamps[i]),
+        regions: program.regions.map(({ steps }) => {
+          const from = stamps[at]
+          at += steps.length + 1
+          return stamps[at] - from
+        }),
       }
     },
     close: () => native.pool.close(),

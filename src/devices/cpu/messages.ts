@@ -6,6 +6,8 @@ export type ToWorker =
       readonly memory: WebAssembly.Memory
       readonly thread: number
       readonly threads: number
+      /** `performance.timeOrigin` of main: times are told on its clock. */
+      readonly origin: number
     }
   | { readonly kind: 'load'; readonly program: number; readonly module: WebAssembly.Module }
   | { readonly kind: 'unload'; readonly program: number }

@@ -73,7 +73,7 @@ export function createPool(
       }),
     )
     workers.forEach((worker, thread) => {
-      worker.post({ kind: 'begin', memory, thread, threads })
+      worker.post({ kind: 'begin', memory, thread, threads, origin: performance.timeOrigin })
       for (const [program, module] of modules) worker.post({ kind: 'load', program, module })
       if (held) worker.ref()
     })

@@ -5,7 +5,7 @@
 // barrier when main hears that the run is done, so a block is freed when the next run is done, not before.
 import { BurnishError, invariant, OutOfMemoryError } from '../../base/errors.js'
 import type { Program, RunReport } from '../../compiler/program.js'
-import { control, controlBytes, stepWord } from '../../targets/wasm/control.js'
+import { control, controlBytes, stampCount, stepWord } from '../../targets/wasm/control.js'
 import { scratchStride } from '../../targets/wasm/driver.js'
 import type { CpuMemory } from './memory.js'
 import type { Pool } from './pool.js'
@@ -129,7 +129,7 @@ export function createQueue(
     const { program } = loaded
     const words = controlBytes(threads)
     const table = Math.ceil(job.args.length / 2) * 8
-    const times = job.profile ? 8 * (program.regions.length + 1) : 0
+    const times = job.profile ? 8 * stampCount(program) * threads : 0
     const block = memory.alloc(words + table + times, 'control')
     if (block === undefined) throw memory.exhausted(words + table + times)
     const view = memory.words(block, (words + table + times) / 4)
@@ -272,13 +272,20 @@ export function createQueue(
         milliseconds,
         program,
       }
-      const count = program.regions.length
-      const times = job.profile ? memory.doubles(entry.times, count + 1) : undefined
-      const regions = times && Array.from({ length: count }, (_, i) => times[i + 1] - times[i])
+      const count = stampCount(program)
+      const stamps = job.profile
+        ? Array.from({ length: threads }, (_, t) =>
+            memory.doubles(entry.times + 8 * count * t, count).slice(),
+          )
+        : undefined
       linger(loaded.tier, block)
       finish()
       pump()
-      job.resolve(regions === undefined ? report : { ...report, regions })
+      job.resolve(
+        stamps === undefined
+          ? report
+          : { ...report, stamps, regions: regionTimes(program, stamps[0]) },
+      )
     },
     failed(failure) {
       // Workers that die while native threads compute lose nothing.
@@ -303,6 +310,16 @@ export function createQueue(
       pump()
     },
   }
+}
+
+/** Milliseconds of each region on one thread, its wait at the barrier included. */
+function regionTimes({ regions }: Program, stamps: ArrayLike<number>): number[] {
+  let at = 0
+  return regions.map(({ steps }) => {
+    const from = stamps[at]
+    at += steps.length + 1
+    return stamps[at] - from
+  })
 }
 
 function errorOf(error: unknown): Error {

@@ -17,11 +17,13 @@ export function serve(port: Port): void {
   let memory: WebAssembly.Memory | undefined
   let thread = 0
   let threads = 1
+  /** From this thread's clock to main's, in milliseconds. */
+  let shift = 0
   // After a trap nothing runs here: main replaces this worker.
   let broken = false
 
   const load = (module: WebAssembly.Module): Run => {
-    const env = { memory, now: () => performance.now() }
+    const env = { memory, now: () => performance.now() + shift }
     const { run } = new WebAssembly.Instance(module, { env } as WebAssembly.Imports).exports
     return run as Run
   }
@@ -59,6 +61,7 @@ export function serve(port: Port): void {
         memory = message.memory
         thread = message.thread
         threads = message.threads
+        shift = performance.timeOrigin - message.origin
         return
       case 'load':
         programs.set(message.program, load(message.module))

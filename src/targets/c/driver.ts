@@ -2,7 +2,7 @@
 // step, and a barrier after each region. The words it shares with main and the other threads, and how steps are shared
 // out, are those of WebAssembly (../wasm/control.ts, ../wasm/driver.ts), so a device's queue need not know the tier.
 import type { Program, Slot, Step } from '../../compiler/program.js'
-import { control } from '../wasm/control.js'
+import { control, stampCount } from '../wasm/control.js'
 import { scratchStride } from '../wasm/driver.js'
 
 /**
@@ -94,8 +94,10 @@ export function driverText(
     return `${name}(${[...share, ...slots, 'status'].join(', ')});`
   }
   let number = 0
-  const lines: string[] = ['  STAMP(0)']
-  program.regions.forEach((region, r) => {
+  let stamps = 0
+  const stamp = () => `STAMP(${stamps++})`
+  const lines: string[] = [`  ${stamp()}`]
+  for (const region of program.regions) {
     const indent = region.commit ? '    ' : '  '
     if (region.commit)
       lines.push(`  if (!(threads == 1 ? *status : (i32)*WORD(${control.agreed}))) {`)
@@ -103,14 +105,15 @@ export function driverText(
       const line = `*step = ${number++}; ${call(step)}`
       lines.push(
         step.parallel ? `${indent}${line}` : `${indent}if (${i} % threads == thread) { ${line} }`,
+        `${indent}${stamp()}`,
       )
     })
     if (region.commit) lines.push('  }')
     lines.push(
       '  if (threads > 1 ? meet(control, threads, thread) : ABORTED) return 1;',
-      `  STAMP(${r + 1})`,
+      `  ${stamp()}`,
     )
-  })
+  }
   return `${support}
 ${barrier}
 #define SHARE(extent, plus) ((N)(extent) * (thread + (plus)) / threads)
@@ -125,7 +128,7 @@ i32 burnish_run(i32 thread, i32 threads, u32 table, u32 arenaAt, u32 scratchAt, 
   i32 *status = (i32 *)WORD(${control.code});
   volatile i32 *step = (i32 *)WORD(${control.steps} + 64 * thread);
   u32 timesAt = *WORD(${control.profile});
-  double *times = thread == 0 && timesAt ? (double *)(memory + timesAt) : 0;
+  double *times = timesAt ? (double *)(memory + timesAt) + thread * ${stampCount(program)} : 0;
 ${lines.join('\n')}
   return 0;
 }

@@ -4,7 +4,7 @@
 // A step's elements are split in equal ranges over the threads; steps too small for that go to one thread, by
 // turns. One thread needs no barrier.
 import type { Program, Slot, Step } from '../../compiler/program.js'
-import { control } from './control.js'
+import { control, stampCount } from './control.js'
 import { atomic, F64, FunctionBuilder, I32, op } from './encode.js'
 
 // Note: patience. A thread that spins while the other waits for its CPU only delays it. So each instance keeps in
@@ -109,8 +109,13 @@ export function printRun(program: Program, parts: DriverParts): Uint8Array {
 
   f.get(scratch).get(thread).i32(scratchStride(program)).op(op.i32Mul, op.i32Add).set(own)
   f.get(block).get(thread).i32(64).op(op.i32Mul, op.i32Add).set(step)
-  f.get(thread).op(op.if, I32).i32(0).op(op.else)
-  f.get(block).op(op.i32Load).memory(2, control.profile).op(op.end).set(profile)
+  f.get(block).op(op.i32Load).memory(2, control.profile).tee(profile).op(op.if, EMPTY_BLOCK)
+  f.get(profile)
+    .get(thread)
+    .i32(8 * stampCount(program))
+    .op(op.i32Mul, op.i32Add)
+    .set(profile)
+  f.op(op.end)
 
   const slot = (s: Slot) => {
     if (s.space === 'argument')
@@ -144,18 +149,19 @@ export function printRun(program: Program, parts: DriverParts): Uint8Array {
     for (const part of s.slots) slot(part)
     f.get(block).call(parts.kernels[s.kernel])
   }
-  const stamp = (index: number) => {
+  let stamps = 0
+  const stamp = () => {
     f.get(profile).op(op.if, EMPTY_BLOCK)
     f.get(profile)
       .call(parts.now)
       .op(op.f64Store)
-      .memory(3, 8 * index)
+      .memory(3, 8 * stamps++)
     f.op(op.end)
   }
 
   let number = 0
-  stamp(0)
-  program.regions.forEach((region, r) => {
+  stamp()
+  for (const region of program.regions) {
     if (region.commit) {
       f.get(threads).i32(1).op(op.i32Eq, op.if, I32)
       f.get(block).op(op.i32Load).memory(2, control.code).op(op.else)
@@ -170,6 +176,7 @@ export function printRun(program: Program, parts: DriverParts): Uint8Array {
         f.op(op.end)
       }
       number++
+      stamp()
     })
     if (region.commit) f.op(op.end)
     if (parts.shared) {
@@ -177,8 +184,8 @@ export function printRun(program: Program, parts: DriverParts): Uint8Array {
       f.get(block).get(threads).call(parts.barrier)
       f.op(op.if, EMPTY_BLOCK).i32(1).op(op.return, op.end, op.end)
     }
-    stamp(r + 1)
-  })
+    stamp()
+  }
   f.i32(0)
   return f.finish()
 }
