@@ -96,7 +96,7 @@ export interface RunReport {
   readonly regions?: readonly number[]
   /**
    * When profiling, of each thread: milliseconds on one clock, before the first region, then for each region after each of
-   * its steps (also those another thread did) and after its barrier. Where a commit was skipped: 0.
+   * its steps (also those another thread did) and after its barrier.
    */
   readonly stamps?: readonly ArrayLike<number>[]
   /** The program that ran, where it is not the one that was loaded but was planned again for another machine. */

@@ -275,7 +275,7 @@ export function createQueue(
       const count = stampCount(program)
       const stamps = job.profile
         ? Array.from({ length: threads }, (_, t) =>
-            memory.doubles(entry.times + 8 * count * t, count).slice(),
+            rising(memory.doubles(entry.times + 8 * count * t, count)),
           )
         : undefined
       linger(loaded.tier, block)
@@ -310,6 +310,18 @@ export function createQueue(
       pump()
     },
   }
+}
+
+/**
+ * A thread's times. Those that are missing are the time before: of a commit that was skipped, and of the last barrier, which
+ * a thread may still be leaving.
+ */
+function rising(stamps: Float64Array): Float64Array {
+  let last = 0
+  return stamps.map((time) => {
+    last = Math.max(last, time)
+    return last
+  })
 }
 
 /** Milliseconds of each region on one thread, its wait at the barrier included. */
