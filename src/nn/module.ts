@@ -52,13 +52,17 @@ export abstract class Module<Output = Tensor> {
     const forward = this.forward
     // Not writable: a field called forward would silently replace the wrapper.
     Object.defineProperty(this, 'forward', {
-      value: (...inputs: readonly Tensor[]): Output => this.#run(forward, inputs),
+      value: (...inputs: readonly (object | undefined)[]): Output => this.#run(forward, inputs),
     })
   }
 
-  abstract forward(...inputs: readonly Tensor[]): Output
+  /** Tensors; some layers take lists of them, or options such as masks. */
+  abstract forward(...inputs: readonly (object | undefined)[]): Output
 
-  #run(forward: (...inputs: readonly Tensor[]) => Output, inputs: readonly Tensor[]): Output {
+  #run(
+    forward: (...inputs: readonly (object | undefined)[]) => Output,
+    inputs: readonly (object | undefined)[],
+  ): Output {
     const outermost = context.depth === 0
     const path = outermost ? '' : pathBelow(context.modules[0].module, this)
     context.enter(this, path)
