@@ -1,11 +1,18 @@
 // Checks a program against rules the passes before it must keep, by other means than theirs.
 import { invariant } from '../base/errors.js'
+import { checkInPlace, type OldReads } from './in-place.js'
 import type { Expr, Kernel, Statement } from './kernel.js'
 import type { Life, MemoryPlan } from './memory.js'
 import type { Program } from './program.js'
 
-export function checkProgram(program: Program, lives: readonly Life[], memory: MemoryPlan): void {
+export function checkProgram(
+  program: Program,
+  lives: readonly Life[],
+  memory: MemoryPlan,
+  oldReads: OldReads,
+): void {
   checkMemory(lives, memory)
+  checkInPlace(program, oldReads)
   for (const kernel of program.kernels) checkKernel(kernel)
   let committing = false
   for (const region of program.regions) {

@@ -164,47 +164,65 @@ function assemble(
   }
   const lowered = new Map<Group, Lowered>()
   for (const group of fused.groups) lowered.set(group, lower(group, context))
-  return layOut(fused, lowered, args, machine, reports)
+  return layOut(fused, lowered, args, argumentOf, machine, reports)
 }
 
 /** Bases that need memory: results, and what a group other than their own reads. */
 function storedNodes(fused: Fused): Set<Node> {
   const stored = new Set<Node>(fused.placed.keys())
-  const owner = new Map<Node, Group>()
-  for (const group of fused.groups) for (const { node } of group.members) owner.set(node, group)
-  const reads = (group: Group): readonly Node[] => {
-    switch (group.kind) {
-      case 'rows':
-        return group.members.map((m) => m.node)
-      case 'contract':
-        return group.chain
-      case 'part':
-      case 'scatter':
-        return [group.node]
-      case 'copy':
-      case 'guard':
-        return []
-    }
-  }
+  const owner = ownersOf(fused)
   for (const group of fused.groups) {
-    const seen = new Set<Node>()
-    const visit = (node: Node) => {
-      if (seen.has(node)) return
-      seen.add(node)
-      const base = baseOf(node)
-      if (fused.roots.has(base) && owner.get(base) !== group) {
-        stored.add(base)
-        return
-      }
-      if (base.kind === 'input') return
-      for (const arg of base.args) visit(arg)
-    }
-    for (const node of reads(group)) for (const arg of node.args) visit(arg)
-    if (group.kind === 'copy' || group.kind === 'guard') visit(group.node)
+    for (const base of readFromMemory(group, fused, owner))
+      if (base.kind !== 'input') stored.add(base)
     if (group.kind === 'part' || group.kind === 'scatter') stored.add(group.node)
     if (group.kind === 'contract') stored.add(group.members[0].node)
   }
   return stored
+}
+
+/** The group that computes each root. */
+function ownersOf(fused: Fused): Map<Node, Group> {
+  const owner = new Map<Node, Group>()
+  for (const group of fused.groups) for (const { node } of group.members) owner.set(node, group)
+  return owner
+}
+
+/** Inputs, and roots of other groups, that the group computes from. */
+function readFromMemory(
+  group: Group,
+  fused: Fused,
+  owner: ReadonlyMap<Node, Group>,
+): ReadonlySet<Node> {
+  const found = new Set<Node>()
+  const seen = new Set<Node>()
+  const visit = (node: Node) => {
+    if (seen.has(node)) return
+    seen.add(node)
+    const base = baseOf(node)
+    if (base.kind === 'input' || (fused.roots.has(base) && owner.get(base) !== group)) {
+      found.add(base)
+      return
+    }
+    for (const arg of base.args) visit(arg)
+  }
+  if (group.kind === 'copy' || group.kind === 'guard') visit(group.node)
+  else for (const node of computedBy(group)) for (const arg of node.args) visit(arg)
+  return found
+}
+
+function computedBy(group: Group): readonly Node[] {
+  switch (group.kind) {
+    case 'rows':
+      return group.members.map((m) => m.node)
+    case 'contract':
+      return group.chain
+    case 'part':
+    case 'scatter':
+      return [group.node]
+    case 'copy':
+    case 'guard':
+      return []
+  }
 }
 
 /** A group's region: after all it needs; commits after everything else. */
@@ -239,6 +257,7 @@ function layOut(
   fused: Fused,
   lowered: ReadonlyMap<Group, Lowered>,
   args: readonly Argument[],
+  argumentOf: ReadonlyMap<Node, number>,
   machine: Machine,
   reports: readonly Report[],
 ): Program {
@@ -312,7 +331,15 @@ function layOut(
     scratchBytes,
     reports,
   }
-  checkProgram(program, lives, memory)
+  const owner = ownersOf(fused)
+  checkProgram(program, lives, memory, (region, step) => {
+    const read = new Set<number>()
+    for (const base of readFromMemory(regions[region][step], fused, owner)) {
+      const index = argumentOf.get(base)
+      if (index !== undefined) read.add(index)
+    }
+    return read
+  })
   return program
 }
 
