@@ -29,6 +29,7 @@ export {
   tanhshrink,
   threshold,
 } from './functional/activation.js'
+export { type AttentionOptions, scaledDotProductAttention } from './functional/attention.js'
 export {
   type ConvOptions,
   type ConvTransposeOptions,
@@ -46,6 +47,7 @@ export {
   pairwiseDistance,
 } from './functional/distance.js'
 export * from './functional/dropout.js'
+export { type FocalOptions, sigmoidFocalLoss } from './functional/focal.js'
 export * from './functional/fold.js'
 export * from './functional/linear.js'
 export * from './functional/loss.js'

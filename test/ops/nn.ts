@@ -311,6 +311,20 @@ const several: readonly Case[] = [
     shape: [],
   },
   {
+    op: 'sigmoidFocalLoss',
+    name: 'of each element',
+    inputs: [floats([2, 3]), floats([2, 3], 0, 1)],
+    run: (x, t) => nn.sigmoidFocalLoss(x, t),
+    shape: [2, 3],
+  },
+  {
+    op: 'sigmoidFocalLoss',
+    name: 'mean, another exponent, no weight',
+    inputs: [floats([4]), floats([4], 0, 1)],
+    run: (x, t) => nn.sigmoidFocalLoss(x, t, { reduction: 'mean', alpha: -1, gamma: 1.5 }),
+    shape: [],
+  },
+  {
     op: 'binaryCrossEntropyWithLogits',
     name: 'mean',
     inputs: [floats([4]), probability([4])],

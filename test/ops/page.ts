@@ -36,6 +36,7 @@ const named: { readonly [op: string]: string } = {
 const namedInNn: { readonly [op: string]: string } = {
   logSigmoid: 'F.logsigmoid',
   multiLabelSoftMarginLoss: 'F.multilabel_soft_margin_loss',
+  sigmoidFocalLoss: 'torchvision.ops.sigmoid_focal_loss',
   maxPool1dWithIndices: 'F.max_pool1d(return_indices=True)',
   maxPool2dWithIndices: 'F.max_pool2d(return_indices=True)',
   maxPool3dWithIndices: 'F.max_pool3d(return_indices=True)',
