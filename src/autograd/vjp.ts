@@ -25,9 +25,15 @@ export interface Walk {
   needed(argument: number): boolean
   /** The gradients of `of` for `leaves`, each taken as independent of the others. */
   through(of: Node, leaves: readonly Node[], G: Node): readonly (Node | undefined)[]
+  /** The same of several nodes together, each with its gradient. */
+  pull(
+    of: readonly Node[],
+    leaves: readonly Node[],
+    G: readonly Node[],
+  ): readonly (Node | undefined)[]
 }
 
-type Gradients = readonly (Node | undefined)[]
+export type Gradients = readonly (Node | undefined)[]
 type Rule<N extends Node> = (node: N, G: Node, walk: Walk) => Gradients
 
 const NONE: Gradients = []
@@ -91,6 +97,9 @@ const rules: { readonly [K in Kind]: Rule<NodeOf<K>> } = {
   detach: () => NONE,
   composite: (node, G, walk) =>
     node.gradient ? node.gradient(node, G) : walk.through(node.expand(), node.args, G),
+  // The walk brings the gradients of all results of a scan together, and asks scanGradient.
+  scan: () => NONE,
+  result: () => NONE,
 }
 
 /** `length` positions from `start` along one axis. */

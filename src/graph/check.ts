@@ -4,6 +4,7 @@ import { isFloat } from '../base/dtype.js'
 import { invariant } from '../base/errors.js'
 import { type Shape, sameShape, showShape, sizeOf } from '../base/shape.js'
 import { type Contract, type Index, showIndex } from './contract.js'
+import { checkLoop, resultCount, resultType } from './loop.js'
 import { type Graph, type Kind, type Node, type NodeOf, rootsOf } from './node.js'
 import { printNode } from './print.js'
 import { type ScalarFn, scalarRules } from './scalar.js'
@@ -165,6 +166,19 @@ const rules: { readonly [K in Kind]: (node: NodeOf<K>, ok: Assert) => void } = {
       sameShape(definition.shape, node.shape) && definition.dtype === node.dtype,
       `the definition is ${definition.dtype} ${showShape(definition.shape)}`,
     )
+  },
+  scan: (node, ok) => {
+    ok(node.shape.length === 0 && node.dtype === 'float32', 'a scan has no value of its own')
+    checkLoop(node.loop, node.args)
+    checkNodes([...node.loop.next, ...node.loop.ys])
+  },
+  result: (node, ok) => {
+    const [scan] = node.args
+    ok(scan.kind === 'scan', 'a result of a scan')
+    if (scan.kind !== 'scan') return
+    ok(node.index >= 0 && node.index < resultCount(scan.loop), 'which result')
+    const { shape, dtype } = resultType(scan.loop, node.index)
+    ok(sameShape(shape, node.shape) && dtype === node.dtype, 'shape')
   },
 }
 

@@ -4,6 +4,7 @@
 import { isFloat, numbersOf, type TypedArray } from '../base/dtype.js'
 import { sizeOf, stridesOf } from '../base/shape.js'
 import { LOWEST_INT, scalarValue, settled } from './arithmetic.js'
+import { resultCount, resultType } from './loop.js'
 import { type Block, contractInto, copyBlock } from './loops.js'
 import {
   type Graph,
@@ -60,6 +61,8 @@ class Run {
   report: InterpretReport = { code: 0, value: 0 }
   /** Nodes that may report, seen so far: the code of the current one. */
   reporting = 0
+  /** What the scans met so far have left, while anything reads it. */
+  readonly left = new Map<Node, Float64Array[]>()
   readonly bind: Bind
 
   constructor(bind: Bind) {
@@ -82,7 +85,9 @@ class Run {
       for (const arg of node.args) {
         const left = (readers.get(arg) ?? 0) - 1
         readers.set(arg, left)
-        if (left === 0) values.delete(arg)
+        if (left > 0) continue
+        values.delete(arg)
+        this.left.delete(arg)
       }
     }
     return roots.map(find)
@@ -160,6 +165,55 @@ const rules: { readonly [K in Kind]: Rule<K> } = {
   composite: (node) => {
     throw new Error(`internal: composite ${node.name} was not expanded`)
   },
+  scan: (node, args, run) => {
+    run.left.set(node, evaluateScan(node, args, run))
+    return new Float64Array(1)
+  },
+  result: (node, _args, run) => run.left.get(node.args[0])?.[node.index] ?? new Float64Array(0),
+}
+
+/** Step by step; a history holds the first value at its end where steps go back. */
+function evaluateScan(node: NodeOf<'scan'>, args: Values, run: Run): Float64Array[] {
+  const { loop } = node
+  const { carries, slices, wholes, length, reverse, keep } = loop
+  const results = Array.from(
+    { length: resultCount(loop) },
+    (_, i) => new Float64Array(sizeOf(resultType(loop, i).shape)),
+  )
+  const put = (index: number, position: number, value: Float64Array) =>
+    results[index].set(value, position * value.length)
+  const bound = new Map<Node, Float64Array>()
+  carries.forEach((carry, k) => {
+    bound.set(carry, args[k])
+    if (keep[k]) put(k, reverse ? length : 0, args[k])
+  })
+  wholes.forEach((whole, i) => {
+    bound.set(whole, args[carries.length + slices.length + i])
+  })
+  const roots = [...loop.next, ...loop.ys]
+  const first = run.reporting
+  for (let step = 0; step < length; step++) {
+    const position = reverse ? length - 1 - step : step
+    slices.forEach((slice, i) => {
+      const size = sizeOf(slice.shape)
+      const whole = args[carries.length + i]
+      bound.set(slice, whole.subarray(position * size, (position + 1) * size))
+    })
+    const inner = new Run((input) => bound.get(input) ?? new Float64Array(0))
+    inner.reporting = first
+    const values = inner.evaluate(roots)
+    run.reporting = inner.reporting
+    if (run.report.code === 0) run.report = inner.report
+    carries.forEach((carry, k) => {
+      bound.set(carry, values[k])
+      if (keep[k]) put(k, reverse ? position : position + 1, values[k])
+    })
+    for (let i = carries.length; i < roots.length; i++) put(i, position, values[i])
+  }
+  carries.forEach((carry, k) => {
+    if (!keep[k]) results[k].set(bound.get(carry) ?? [])
+  })
+  return results
 }
 
 /** The extent of an axis and the number of elements behind it. */

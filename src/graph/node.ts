@@ -2,15 +2,16 @@
 //
 // Nodes are immutable but for two scratch fields that walks use instead of a Map (`mark`, `slot`).
 // Constructors trust their callers: shapes are checked for users in `tensor/`, and here by `invariant`.
-// After tinygrad's UOps and jax-js's primitives; leaves out `scan`, which comes with recurrent layers.
+// After tinygrad's UOps and jax-js's primitives. What a `scan` is and how one is built: scan.ts.
 import type { DType } from '../base/dtype.js'
 import { invariant } from '../base/errors.js'
 import { type Shape, sameShape, showShape, sizeOf } from '../base/shape.js'
 import type { Contract } from './contract.js'
+import type { Loop } from './loop.js'
 import { type ScalarFn, scalarRules } from './scalar.js'
 import { type ViewOp, viewShape } from './view.js'
 
-interface Base {
+export interface Base {
   readonly shape: Shape
   readonly dtype: DType
   readonly args: readonly Node[]
@@ -87,6 +88,20 @@ export interface CompositeNode extends Base {
   readonly gradient?: (self: Node, G: Node) => readonly (Node | undefined)[]
 }
 
+/**
+ * A body computed `loop.length` times, each step from the carries of the one before. It has no value of its own (shape []);
+ * its results are `result` nodes. args: the first carries, the arguments read in slices, those read whole.
+ */
+export interface ScanNode extends Base {
+  readonly kind: 'scan'
+  readonly loop: Loop
+}
+/** One result of the scan that is its argument: see `resultOf` in loop.ts. */
+export interface ResultNode extends Base {
+  readonly kind: 'result'
+  readonly index: number
+}
+
 export type Node =
   | InputNode
   | ConstNode
@@ -100,6 +115,8 @@ export type Node =
   | ScatterAddNode
   | DetachNode
   | CompositeNode
+  | ScanNode
+  | ResultNode
 export type Kind = Node['kind']
 export type NodeOf<K extends Kind> = Extract<Node, { kind: K }>
 

@@ -2,6 +2,7 @@
 // pasted into a test and compared. Inputs are numbered in order of `topological`.
 import { showShape } from '../base/shape.js'
 import { showContract } from './contract.js'
+import type { Loop } from './loop.js'
 import { type Graph, type Kind, type Node, type NodeOf, rootsOf, topological } from './node.js'
 import type { ViewOp } from './view.js'
 
@@ -18,10 +19,36 @@ const attributes: { readonly [K in Kind]: (node: NodeOf<K>) => string } = {
   scatterAdd: (node) => ` axis ${node.axis}`,
   detach: () => '',
   composite: (node) => ` ${node.name}`,
+  scan: (node) => ` ${showLoop(node.loop)}`,
+  result: (node) => ` ${node.index}`,
 }
 
 function showNumber(value: number): string {
   return Object.is(value, -0) ? '-0' : String(value)
+}
+
+/** `5 steps {carry %c0; slice %x0; %0 = map add %c0 %x0 : float32 [2]; next %0; keep}`. */
+function showLoop(loop: Loop): string {
+  const lines: string[] = []
+  const names = new Map<Node, string>()
+  const declare = (role: string, letter: string, nodes: readonly Node[]) => {
+    nodes.forEach((node, i) => {
+      names.set(node, `%${letter}${i}`)
+    })
+    if (nodes.length > 0)
+      lines.push(
+        `${role} ${nodes.map((n) => `${names.get(n)} : ${n.dtype} ${showShape(n.shape)}`).join(', ')}`,
+      )
+  }
+  declare('carry', 'c', loop.carries)
+  declare('slice', 'x', loop.slices)
+  declare('whole', 'w', loop.wholes)
+  const name = numbered([...loop.next, ...loop.ys], (text) => lines.push(text), names)
+  loop.next.forEach((node, i) => {
+    lines.push(`next ${name(node)}${loop.keep[i] ? ' keep' : ''}`)
+  })
+  for (const node of loop.ys) lines.push(`stack ${name(node)}`)
+  return `${loop.length} steps${loop.reverse ? ' back' : ''} {${lines.join('; ')}}`
 }
 
 export function showView(op: ViewOp): string {
@@ -60,10 +87,15 @@ export function printNodes(roots: readonly Node[]): string {
   return lines.join('\n')
 }
 
-function numbered(roots: readonly Node[], line: (text: string) => void): (node: Node) => string {
+function numbered(
+  roots: readonly Node[],
+  line: (text: string) => void,
+  named: ReadonlyMap<Node, string> = new Map(),
+): (node: Node) => string {
   const numbers = new Map<Node, number>()
-  const name = (node: Node) => `%${numbers.get(node) ?? '?'}`
+  const name = (node: Node) => named.get(node) ?? `%${numbers.get(node) ?? '?'}`
   for (const node of topological(roots)) {
+    if (named.has(node)) continue
     numbers.set(node, numbers.size)
     line(`${name(node)} = ${printNode(node, name)}`)
   }

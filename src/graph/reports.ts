@@ -10,7 +10,15 @@ export function mayReport(node: Node): boolean {
 /** The nodes that may report, in order of their codes 1, 2, …: gathers and scatters, then the guard. */
 export function reportingNodes(graph: Graph): Node[] {
   const expanded = expandComposites(graph)
-  const nodes = topological(rootsOf(expanded)).filter(mayReport)
+  const nodes = reportingIn(rootsOf(expanded))
   if (expanded.guard) nodes.push(expanded.guard)
   return nodes
+}
+
+/** Those of a scan's body count once, where the scan stands. */
+export function reportingIn(roots: readonly Node[]): Node[] {
+  return topological(roots).flatMap((node) => {
+    if (node.kind === 'scan') return reportingIn([...node.loop.next, ...node.loop.ys])
+    return mayReport(node) ? [node] : []
+  })
 }

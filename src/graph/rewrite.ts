@@ -46,6 +46,8 @@ const rules: { readonly [K in Kind]: Rule<NodeOf<K>> } = {
   scatterAdd: (node) => (isConst(node.args[1], 0) ? constantLike(node, 0) : node),
   detach: (node) => node.args[0],
   composite: same,
+  scan: same,
+  result: same,
 }
 
 function isConst(node: Node, value: number): boolean {

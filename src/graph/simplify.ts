@@ -5,6 +5,7 @@
 // of rewrite.ts, which look at a node and its arguments only, so the work is linear in the nodes. Leaves out
 // what needs to know the machine (see compiler/fuse.ts) or the users of a value.
 import { sameShape } from '../base/shape.js'
+import { bodyOf, withBody, withLoop } from './loop.js'
 import {
   building,
   type Graph,
@@ -17,12 +18,18 @@ import {
 } from './node.js'
 import { describe } from './print.js'
 import { rewrite } from './rewrite.js'
+import { mergeScans } from './scan.js'
 
-/** The graph with every composite replaced by its definition, through all levels. */
+/** The graph with every composite replaced by its definition, through all levels, and one scan a family. */
 export function expandComposites(graph: Graph): Graph {
   const nodes = topological(rootsOf(graph))
-  if (!nodes.some((node) => node.kind === 'composite')) return graph
-  const done = new Map<Node, Node>()
+  if (!nodes.some((node) => node.kind === 'composite' || node.kind === 'scan')) return graph
+  return mergeScans(expandOver(graph, new Map()))
+}
+
+/** As `expandComposites`, with `done` replacing some nodes by others of the same shape; it grows by what is rebuilt. */
+export function expandOver(graph: Graph, done: Map<Node, Node>): Graph {
+  const nodes = topological(rootsOf(graph))
   const find = (node: Node): Node => done.get(node) ?? node
   const rebuild = (order: readonly Node[]) => {
     for (const node of order) {
@@ -32,11 +39,19 @@ export function expandComposites(graph: Graph): Graph {
         const definition = node.expand()
         rebuild(topological([definition], node.args))
         done.set(node, find(definition))
-      } else done.set(node, withArgs(node, node.args.map(find)))
+      } else done.set(node, expandedBody(withArgs(node, node.args.map(find))))
     }
   }
   withLabels(() => rebuild(nodes))
   return mapRoots(graph, find)
+}
+
+/** A scan with no composite in its body. */
+function expandedBody(node: Node): Node {
+  if (node.kind !== 'scan') return node
+  const body = bodyOf(node.loop)
+  const expanded = expandComposites(body)
+  return expanded === body ? node : withLoop(node, withBody(node.loop, expanded))
 }
 
 /** The graph with the same inputs and values, simplified; composites are expanded first. */
@@ -48,10 +63,15 @@ export function simplify(graph: Graph): Graph {
   withLabels(() => {
     for (const node of topological(rootsOf(expanded))) {
       building.label = node.label
-      done.set(node, interned.settle(withArgs(node, node.args.map(find))))
+      done.set(node, interned.settle(simplerBody(withArgs(node, node.args.map(find)))))
     }
   })
   return mapRoots(expanded, find)
+}
+
+function simplerBody(node: Node): Node {
+  if (node.kind !== 'scan') return node
+  return withLoop(node, withBody(node.loop, simplify(bodyOf(node.loop))))
 }
 
 /**
