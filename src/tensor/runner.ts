@@ -6,7 +6,15 @@
 import { itemSize } from '../base/dtype.js'
 import { BurnishError, fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
-import type { Argument, Device, Executable, Program, Replan, Report } from '../compiler/program.js'
+import type {
+  Argument,
+  Device,
+  Executable,
+  Program,
+  Replan,
+  Report,
+  RunReport,
+} from '../compiler/program.js'
 import type { Graph, InputNode } from '../graph/node.js'
 import { reportingNodes } from '../graph/reports.js'
 import { detachInputs, expandComposites } from '../graph/simplify.js'
@@ -17,6 +25,8 @@ const MOST_PROGRAMS = 64
 export interface Loaded {
   readonly executable: Executable
   readonly arguments: readonly Argument[]
+  /** Undefined on a device that interprets graphs. */
+  readonly program?: Program
   /** What status code 1, 2, … of the program that ran means. */
   readonly report: (code: number, ran?: Program) => Report | undefined
   runs: number
@@ -43,6 +53,8 @@ export class Runner {
   #compile: CompileGraph | undefined
   readonly #programs = new Map<string, Loaded>()
   readonly started: Promise<Device>
+  /** Who is told of runs: see observe.ts. */
+  readonly observers = new Set<(program: Program, report: RunReport) => void>()
   /** Programs compiled so far: what tests of recompilation count. */
   compiled = 0
 
@@ -139,6 +151,7 @@ export class Runner {
       return {
         executable,
         arguments: program.arguments,
+        program,
         report: (code, ran = program) => ran.reports[code - 1],
         runs: 0,
       }

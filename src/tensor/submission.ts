@@ -216,6 +216,8 @@ async function run(wanted: Run): Promise<void> {
     const begun = beginNow(wanted, loaded) ?? (await runner.hold(() => beginLater(wanted, loaded)))
     used = begun.used
     const report = await begun.report
+    const ran = report.program ?? loaded.program
+    if (ran !== undefined) for (const observer of runner.observers) observer(ran, report)
     if (report.code !== 0) throw await describe(report, loaded, request)
     for (const binding of bindings)
       if (typeof binding !== 'number' && binding.value.error !== undefined)
@@ -261,7 +263,7 @@ async function beginLater(wanted: Run, loaded: Loaded): Promise<Begun> {
 }
 
 /** Finds room for all that the run reads and writes, and queues it; or leaves nothing behind, and throws. */
-function begin({ device, request, captured, bindings }: Run, loaded: Loaded): Begun {
+function begin({ device, runner, request, captured, bindings }: Run, loaded: Loaded): Begun {
   const used: Held[] = []
   const use = (held: Held) => {
     held.retain()
@@ -282,7 +284,7 @@ function begin({ device, request, captured, bindings }: Run, loaded: Loaded): Be
       value.expect(held)
       storages.push(use(held))
     }
-    return { used, report: loaded.executable.run(storages) }
+    return { used, report: loaded.executable.run(storages, { profile: runner.observers.size > 0 }) }
   } catch (error) {
     for (const { value } of request.outputs) value.release()
     for (const held of used) held.drop()
