@@ -16,6 +16,8 @@ import { unets } from './unet.js'
 import type { ModelOptions } from './variants.js'
 import { vggs } from './vgg.js'
 import { vits } from './vit.js'
+import { yolos } from './yolo.js'
+import { yolosV1 } from './yolo-v1.js'
 
 const zoo = {
   ...lenets,
@@ -33,6 +35,8 @@ const zoo = {
   ...convnexts,
   ...vits,
   ...unets,
+  ...yolosV1,
+  ...yolos,
 }
 
 /** The name of a network, as torchvision writes it. */
@@ -122,6 +126,54 @@ const facts: { readonly [name in ModelName]: Entry } = {
     kind: 'segmentation',
     parameters: 31_030_658,
     input: [1, 512, 512],
+  },
+  yolo_v1: {
+    paper: 'Redmon et al. 2015',
+    kind: 'detection',
+    parameters: 271_703_550,
+    input: [3, 448, 448],
+  },
+  yolo_v1_fast: {
+    paper: 'Redmon et al. 2015',
+    kind: 'detection',
+    parameters: 45_089_374,
+    input: [3, 448, 448],
+  },
+  yolox_nano: {
+    paper: 'Ge et al. 2021',
+    kind: 'detection',
+    parameters: 912_159,
+    input: [3, 416, 416],
+  },
+  yolox_tiny: {
+    paper: 'Ge et al. 2021',
+    kind: 'detection',
+    parameters: 5_055_855,
+    input: [3, 416, 416],
+  },
+  yolox_s: {
+    paper: 'Ge et al. 2021',
+    kind: 'detection',
+    parameters: 8_968_255,
+    input: [3, 640, 640],
+  },
+  yolox_m: {
+    paper: 'Ge et al. 2021',
+    kind: 'detection',
+    parameters: 25_326_495,
+    input: [3, 640, 640],
+  },
+  yolox_l: {
+    paper: 'Ge et al. 2021',
+    kind: 'detection',
+    parameters: 54_208_895,
+    input: [3, 640, 640],
+  },
+  yolox_x: {
+    paper: 'Ge et al. 2021',
+    kind: 'detection',
+    parameters: 99_071_455,
+    input: [3, 640, 640],
   },
 }
 
