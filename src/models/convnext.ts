@@ -1,6 +1,6 @@
 // ConvNeXt (Liu et al. 2022, "A ConvNet for the 2020s"). After torchvision's convnext.
 import { Conv2d, Flatten, GELU, init, LayerNorm, Linear, Module, Sequential } from '../nn/index.js'
-import { ConvNormActivation, DropPath, LayerNorm2d, Permute } from '../nn/layers/block.js'
+import { Conv2dNormActivation, DropPath, LayerNorm2d, Permute } from '../nn/layers/block.js'
 import { full } from '../tensor/create.js'
 import { Parameter } from '../tensor/parameter.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -54,8 +54,15 @@ export class ConvNeXt extends Module {
     super()
     const { numClasses = 1000, inChannels = 3, dropPath = 0 } = options
     const norm = (size: number) => new LayerNorm2d(size, { eps: EPS })
-    const stem = { kernelSize: 4, stride: 4, padding: 0, norm, activation: null, bias: true }
-    const layers: Module[] = [new ConvNormActivation(inChannels, channels[0], stem)]
+    const stem = {
+      kernelSize: 4,
+      stride: 4,
+      padding: 0,
+      normLayer: norm,
+      activationLayer: null,
+      bias: true,
+    }
+    const layers: Module[] = [new Conv2dNormActivation(inChannels, channels[0], stem)]
     const total = blocks.reduce((sum, count) => sum + count, 0)
     let built = 0
     channels.forEach((size, stage) => {

@@ -11,7 +11,7 @@ import {
   SiLU,
   silu,
 } from '../nn/index.js'
-import { ConvNormActivation, DropPath, SqueezeExcitation } from '../nn/layers/block.js'
+import { Conv2dNormActivation, DropPath, SqueezeExcitation } from '../nn/layers/block.js'
 import type { Tensor } from '../tensor/tensor.js'
 import {
   eachLinear,
@@ -41,7 +41,7 @@ interface BlockOptions {
   readonly kernelSize: number
   readonly stride: number
   readonly dropPath: number
-  readonly norm: (channels: number) => Module
+  readonly normLayer: (channels: number) => Module
 }
 
 /** The inverted residual of MobileNetV2 with squeeze-and-excitation. */
@@ -50,18 +50,34 @@ class MBConv extends Module {
   dropPath: DropPath
   readonly residual: boolean
 
-  constructor({ inputs, outputs, expansion, kernelSize, stride, dropPath, norm }: BlockOptions) {
+  constructor({
+    inputs,
+    outputs,
+    expansion,
+    kernelSize,
+    stride,
+    dropPath,
+    normLayer,
+  }: BlockOptions) {
     super()
     const inner = roundChannels(inputs * expansion)
     const squeezed = Math.max(1, Math.floor(inputs / 4))
-    const activation = () => new SiLU()
+    const activationLayer = () => new SiLU()
     const layers: Module[] = []
     if (inner !== inputs)
-      layers.push(new ConvNormActivation(inputs, inner, { kernelSize: 1, norm, activation }))
+      layers.push(
+        new Conv2dNormActivation(inputs, inner, { kernelSize: 1, normLayer, activationLayer }),
+      )
     layers.push(
-      new ConvNormActivation(inner, inner, { kernelSize, stride, groups: inner, norm, activation }),
+      new Conv2dNormActivation(inner, inner, {
+        kernelSize,
+        stride,
+        groups: inner,
+        normLayer,
+        activationLayer,
+      }),
       new SqueezeExcitation(inner, squeezed, { activation: silu }),
-      new ConvNormActivation(inner, outputs, { kernelSize: 1, norm, activation: null }),
+      new Conv2dNormActivation(inner, outputs, { kernelSize: 1, normLayer, activationLayer: null }),
     )
     this.block = new Sequential(...layers)
     this.dropPath = new DropPath(dropPath)
@@ -87,8 +103,8 @@ export class EfficientNet extends Module {
   constructor(width: number, depth: number, options: EfficientNetOptions = {}) {
     super()
     const { numClasses = 1000, inChannels = 3, dropout = 0.2, batchNorm } = options
-    const norm = (channels: number) => new BatchNorm2d(channels, batchNorm)
-    const activation = () => new SiLU()
+    const normLayer = (channels: number) => new BatchNorm2d(channels, batchNorm)
+    const activationLayer = () => new SiLU()
     const scaled = (channels: number) => roundChannels(channels * width)
     const counts = table1.map((row) => Math.ceil(row[5] * depth))
     const total = counts.reduce((sum, count) => sum + count, 0)
@@ -103,16 +119,16 @@ export class EfficientNet extends Module {
           kernelSize,
           stride: first ? stride : 1,
           dropPath: (DROP_PATH * built++) / total,
-          norm,
+          normLayer,
         })
       })
       return new Sequential(...blocks)
     })
     const last = 4 * scaled(320)
     this.features = new Sequential(
-      new ConvNormActivation(inChannels, scaled(32), { stride: 2, norm, activation }),
+      new Conv2dNormActivation(inChannels, scaled(32), { stride: 2, normLayer, activationLayer }),
       ...stages,
-      new ConvNormActivation(scaled(320), last, { kernelSize: 1, norm, activation }),
+      new Conv2dNormActivation(scaled(320), last, { kernelSize: 1, normLayer, activationLayer }),
     )
     this.classifier = new Sequential(new Dropout(dropout), new Linear(last, numClasses))
     heConvolutions(this)
@@ -129,7 +145,7 @@ export class EfficientNet extends Module {
   }
 }
 
-/** Batch norm of the larger ones. */
+/** Batch normLayer of the larger ones. */
 const slow = { eps: 0.001, momentum: 0.01 }
 
 export const efficientnets = {

@@ -1,7 +1,7 @@
 // MobileNetV2 (Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", table 2). After
 // torchvision's mobilenet_v2.
 import { BatchNorm2d, Conv2d, Dropout, Linear, Module, ReLU6, Sequential } from '../nn/index.js'
-import { ConvNormActivation, type ConvNormOptions } from '../nn/layers/block.js'
+import { Conv2dNormActivation, type Conv2dNormActivationOptions } from '../nn/layers/block.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { heConvolutions, type ModelOptions, normalLinears, roundChannels } from './variants.js'
 
@@ -16,8 +16,8 @@ const table2 = [
   [6, 320, 1, 1],
 ] as const
 
-const convRelu6 = (inputs: number, outputs: number, options: ConvNormOptions = {}) =>
-  new ConvNormActivation(inputs, outputs, { ...options, activation: () => new ReLU6() })
+const convRelu6 = (inputs: number, outputs: number, options: Conv2dNormActivationOptions = {}) =>
+  new Conv2dNormActivation(inputs, outputs, { ...options, activationLayer: () => new ReLU6() })
 
 /** 1×1 to t times the channels, 3×3 of each channel, 1×1 back without activation (table 1). */
 class InvertedResidual extends Module {

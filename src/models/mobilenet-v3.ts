@@ -9,7 +9,7 @@ import {
   ReLU,
   Sequential,
 } from '../nn/index.js'
-import { ConvNormActivation, SqueezeExcitation } from '../nn/layers/block.js'
+import { Conv2dNormActivation, SqueezeExcitation } from '../nn/layers/block.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { heConvolutions, type ModelOptions, normalLinears, roundChannels } from './variants.js'
 
@@ -59,7 +59,7 @@ const small: Table = {
   last: 1024,
 }
 
-const norm = (channels: number) => new BatchNorm2d(channels, { eps: 0.001, momentum: 0.01 })
+const normLayer = (channels: number) => new BatchNorm2d(channels, { eps: 0.001, momentum: 0.01 })
 
 /** An inverted residual with squeeze-and-excitation between its convolutions (figure 4). */
 class InvertedResidual extends Module {
@@ -68,17 +68,21 @@ class InvertedResidual extends Module {
 
   constructor(inputs: number, [kernelSize, inner, outputs, squeezes, kind, stride]: Row) {
     super()
-    const activation = () => (kind === 'HS' ? new Hardswish() : new ReLU())
+    const activationLayer = () => (kind === 'HS' ? new Hardswish() : new ReLU())
     const layers: Module[] = []
     if (inner !== inputs)
-      layers.push(new ConvNormActivation(inputs, inner, { kernelSize: 1, norm, activation }))
-    const depthwise = { kernelSize, stride, groups: inner, norm, activation }
-    layers.push(new ConvNormActivation(inner, inner, depthwise))
+      layers.push(
+        new Conv2dNormActivation(inputs, inner, { kernelSize: 1, normLayer, activationLayer }),
+      )
+    const depthwise = { kernelSize, stride, groups: inner, normLayer, activationLayer }
+    layers.push(new Conv2dNormActivation(inner, inner, depthwise))
     if (squeezes) {
       const squeezed = roundChannels(Math.floor(inner / 4))
-      layers.push(new SqueezeExcitation(inner, squeezed, { gate: hardsigmoid }))
+      layers.push(new SqueezeExcitation(inner, squeezed, { scaleActivation: hardsigmoid }))
     }
-    layers.push(new ConvNormActivation(inner, outputs, { kernelSize: 1, norm, activation: null }))
+    layers.push(
+      new Conv2dNormActivation(inner, outputs, { kernelSize: 1, normLayer, activationLayer: null }),
+    )
     this.block = new Sequential(...layers)
     this.residual = stride === 1 && inputs === outputs
   }
@@ -97,17 +101,19 @@ export class MobileNetV3 extends Module {
   constructor(size: 'large' | 'small', { numClasses = 1000, inChannels = 3 }: ModelOptions = {}) {
     super()
     const { rows, last } = size === 'large' ? large : small
-    const activation = () => new Hardswish()
+    const activationLayer = () => new Hardswish()
     let inputs = 16
     const layers: Module[] = [
-      new ConvNormActivation(inChannels, inputs, { stride: 2, norm, activation }),
+      new Conv2dNormActivation(inChannels, inputs, { stride: 2, normLayer, activationLayer }),
     ]
     for (const row of rows) {
       layers.push(new InvertedResidual(inputs, row))
       inputs = row[2]
     }
     const wide = 6 * inputs
-    layers.push(new ConvNormActivation(inputs, wide, { kernelSize: 1, norm, activation }))
+    layers.push(
+      new Conv2dNormActivation(inputs, wide, { kernelSize: 1, normLayer, activationLayer }),
+    )
     this.features = new Sequential(...layers)
     this.classifier = new Sequential(
       new Linear(wide, last),

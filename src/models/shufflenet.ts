@@ -10,7 +10,7 @@ import {
   ReLU,
   Sequential,
 } from '../nn/index.js'
-import { ConvNormActivation } from '../nn/layers/block.js'
+import { Conv2dNormActivation } from '../nn/layers/block.js'
 import { concat, type Tensor } from '../tensor/tensor.js'
 import type { ModelOptions } from './variants.js'
 
@@ -81,11 +81,11 @@ export class ShuffleNetV2 extends Module {
       )
       return new Sequential(...units)
     }
-    this.conv1 = new ConvNormActivation(inChannels, FIRST, { stride: 2 })
+    this.conv1 = new Conv2dNormActivation(inChannels, FIRST, { stride: 2 })
     this.stage2 = stage(0, FIRST)
     this.stage3 = stage(1, channels[0])
     this.stage4 = stage(2, channels[1])
-    this.conv5 = new ConvNormActivation(before, last, { kernelSize: 1 })
+    this.conv5 = new Conv2dNormActivation(before, last, { kernelSize: 1 })
     this.fc = new Linear(last, numClasses)
   }
 

@@ -2,8 +2,17 @@
 // torchvision's vit_b_16 and its siblings, with norms before the branches.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
-import { Conv2d, Dropout, GELU, init, LayerNorm, Linear, Module, Sequential } from '../nn/index.js'
-import { MultiheadAttention } from '../nn/layers/attention.js'
+import {
+  Conv2d,
+  Dropout,
+  GELU,
+  init,
+  LayerNorm,
+  Linear,
+  Module,
+  MultiheadAttention,
+  Sequential,
+} from '../nn/index.js'
 import { zeros } from '../tensor/create.js'
 import { Parameter } from '../tensor/parameter.js'
 import { concat, type Tensor } from '../tensor/tensor.js'
@@ -35,7 +44,7 @@ class EncoderBlock extends Module {
   constructor({ hidden, heads, mlp, dropout = 0 }: ViTSizes) {
     super()
     this.ln_1 = new LayerNorm(hidden, { eps: EPS })
-    this.self_attention = new MultiheadAttention(hidden, heads)
+    this.self_attention = new MultiheadAttention(hidden, heads, { batchFirst: true })
     this.dropout = new Dropout(dropout)
     this.ln_2 = new LayerNorm(hidden, { eps: EPS })
     const [up, down] = [new Linear(hidden, mlp), new Linear(mlp, hidden)]
@@ -47,7 +56,7 @@ class EncoderBlock extends Module {
   }
 
   forward(tokens: Tensor): Tensor {
-    const seen = this.self_attention.forward(this.ln_1.forward(tokens))
+    const [seen] = this.self_attention.forward(this.ln_1.forward(tokens))
     const x = tokens.add(this.dropout.forward(seen)) // [N, L, hidden]
     return x.add(this.mlp.forward(this.ln_2.forward(x)))
   }

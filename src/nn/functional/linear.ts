@@ -1,15 +1,12 @@
-// Linear and bilinear maps, embeddings, attention and one-hot rows, with PyTorch's arguments.
+// Linear and bilinear maps, embeddings and one-hot rows, with PyTorch's arguments.
 import { fail } from '../../base/errors.js'
-import { broadcastShapes, sameShape, showShape, sizeOf } from '../../base/shape.js'
+import { sameShape, showShape, sizeOf } from '../../base/shape.js'
 import { linearSpec } from '../../graph/contract.js'
 import { contract, expand, map, type Node, permute, reduce, reshape } from '../../graph/node.js'
-import { matmul } from '../../tensor/matmul.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import { embed } from '../nodes/embedding.js'
-import { add, le, mul, positions, where } from '../nodes/math.js'
-import { softmax } from '../nodes/softmax.js'
+import { add, mul, positions } from '../nodes/math.js'
 import { floatNode, indexNode } from './checks.js'
-import { dropout } from './dropout.js'
 
 /**
  * input [.., I] · weightᵀ + bias: weight [O, I], bias [O] → [.., O].
@@ -52,63 +49,6 @@ export function embedding(
   if (padding !== undefined && (padding < 0 || padding >= rows))
     fail(`embedding: paddingIdx ${paddingIdx} is not one of the ${rows} rows`)
   return fromNode(embed(table, indexNode(input, 'embedding', 'input'), padding), input, weight)
-}
-
-/** Which keys a query sees, and how scores are scaled. */
-export interface AttentionOptions {
-  /** bool: true where a query may see a key; float: added to the scores. Broadcasts to [.., L, S]. */
-  readonly attnMask?: Tensor
-  /** Each query sees the keys up to its own position. */
-  readonly isCausal?: boolean
-  readonly dropoutP?: number
-  /** Default 1/√E. */
-  readonly scale?: number
-}
-
-/**
- * softmax(query·keyᵀ·scale + mask)·value: query [.., L, E], key [.., S, E], value [.., S, V] → [.., L, V].
- * After torch.nn.functional.scaled_dot_product_attention (Vaswani et al. 2017).
- */
-export function scaledDotProductAttention(
-  query: Tensor,
-  key: Tensor,
-  value: Tensor,
-  options: AttentionOptions = {},
-): Tensor {
-  const name = 'scaledDotProductAttention'
-  const q = floatNode(query, name, 'query')
-  const k = floatNode(key, name, 'key')
-  const v = floatNode(value, name, 'value')
-  const rank = k.shape.length
-  if (q.shape.length < 2 || rank < 2 || v.shape.length < 2)
-    fail(`${name}: query, key and value are [.., length, features]`)
-  const width = q.shape.at(-1) ?? 1
-  if (width !== k.shape.at(-1) || k.shape.at(-2) !== v.shape.at(-2))
-    fail(
-      `${name}: query ${showShape(q.shape)}, key ${showShape(k.shape)}, value ${showShape(v.shape)}: query and key must have equal features, key and value equal length`,
-    )
-  const turned = permute(
-    k,
-    k.shape.map((_, i) => (i < rank - 2 ? i : i === rank - 2 ? rank - 1 : rank - 2)),
-  )
-  let scores = mul(matmul(q, turned), options.scale ?? 1 / Math.sqrt(width)) // [.., L, S]
-  const { attnMask, isCausal = false, dropoutP = 0 } = options
-  const last = scores.shape.length - 1
-  if (isCausal) {
-    const row = positions(scores.shape[last - 1], last - 1, last + 1)
-    const column = positions(scores.shape[last], last, last + 1)
-    scores = where(le(column, row), scores, -Infinity)
-  }
-  if (attnMask) {
-    broadcastShapes(scores.shape, attnMask.shape, `${name}: attnMask`)
-    scores =
-      attnMask.dtype === 'bool'
-        ? where(attnMask.node, scores, -Infinity)
-        : add(scores, floatNode(attnMask, name, 'attnMask'))
-  }
-  let weights = fromNode(softmax(scores, last), query, key)
-  if (dropoutP > 0) weights = dropout(weights, { p: dropoutP })
-  return fromNode(matmul(weights.node, v), weights, value)
 }
 
 /** int32 [..] → [.., numClasses], 1 at each label. */

@@ -5,6 +5,7 @@ import { rand } from '../../tensor/random.js'
 import type { Tensor } from '../../tensor/tensor.js'
 import { Sequential } from '../containers.js'
 import { relu, sigmoid } from '../functional/activation.js'
+import { perDimension } from '../functional/checks.js'
 import type { ConvOptions } from '../functional/convolution.js'
 import { layerNorm } from '../functional/normalization.js'
 import { Module } from '../module.js'
@@ -12,68 +13,73 @@ import { ReLU } from './activation.js'
 import { Conv2d } from './convolution.js'
 import { BatchNorm2d, LayerNorm } from './normalization.js'
 
-/** What follows the convolution of a ConvNormActivation. */
-export interface ConvNormOptions extends ConvOptions {
+/** The convolution of a Conv2dNormActivation and what follows it, with torchvision's names. */
+export interface Conv2dNormActivationOptions extends ConvOptions {
   readonly kernelSize?: number
-  /** Makes the normalisation of that many channels; default BatchNorm2d. */
-  readonly norm?: (channels: number) => Module
+  /** Makes the normalisation of that many channels; null: none. Default BatchNorm2d. */
+  readonly normLayer?: ((channels: number) => Module) | null
   /** Makes the activation; null: none. Default ReLU. */
-  readonly activation?: (() => Module) | null
-  /** Default false: the normalisation has one. */
+  readonly activationLayer?: (() => Module) | null
+  /** Default: only where there is no normalisation, which has one. */
   readonly bias?: boolean
 }
 
 /** [N, inChannels, H, W] → [N, outChannels, H′, W′]: convolution (`0`), normalisation (`1`), activation (`2`). */
-export class ConvNormActivation extends Sequential {
-  constructor(inChannels: number, outChannels: number, options: ConvNormOptions = {}) {
+export class Conv2dNormActivation extends Sequential {
+  constructor(inChannels: number, outChannels: number, options: Conv2dNormActivationOptions = {}) {
     const {
       kernelSize = 3,
-      norm = (channels) => new BatchNorm2d(channels),
-      activation = () => new ReLU(),
-      bias = false,
+      normLayer = (channels) => new BatchNorm2d(channels),
+      activationLayer = () => new ReLU(),
+      bias = normLayer === null,
+      dilation = 1,
       ...conv
     } = options
-    const padding = conv.padding ?? Math.floor((kernelSize - 1) / 2)
+    const half = Math.floor((kernelSize - 1) / 2)
+    const dilations = perDimension(dilation, 2, 1, 'Conv2dNormActivation: dilation')
+    const padding = conv.padding ?? dilations.map((d) => half * d)
     const items: Module[] = [
-      new Conv2d(inChannels, outChannels, kernelSize, { ...conv, padding, bias }),
-      norm(outChannels),
+      new Conv2d(inChannels, outChannels, kernelSize, { ...conv, dilation, padding, bias }),
     ]
-    if (activation !== null) items.push(activation())
+    if (normLayer !== null) items.push(normLayer(outChannels))
+    if (activationLayer !== null) items.push(activationLayer())
     super(...items)
   }
 }
 
 /**
  * [N, C, H, W] → the same, each channel times a gate computed from the means of all (Hu, Shen and Sun 2018):
- * x·gate(fc2(activation(fc1(mean(x))))).
+ * x·scaleActivation(fc2(activation(fc1(mean(x))))).
  */
 export class SqueezeExcitation extends Module {
   fc1: Conv2d
   fc2: Conv2d
   readonly #activation: (x: Tensor) => Tensor
-  readonly #gate: (x: Tensor) => Tensor
+  readonly #scaleActivation: (x: Tensor) => Tensor
 
   constructor(
     channels: number,
     squeezed: number,
     {
       activation = relu,
-      gate = sigmoid,
+      scaleActivation = sigmoid,
     }: {
       readonly activation?: (x: Tensor) => Tensor
-      readonly gate?: (x: Tensor) => Tensor
+      readonly scaleActivation?: (x: Tensor) => Tensor
     } = {},
   ) {
     super()
     this.fc1 = new Conv2d(channels, squeezed, 1)
     this.fc2 = new Conv2d(squeezed, channels, 1)
     this.#activation = activation
-    this.#gate = gate
+    this.#scaleActivation = scaleActivation
   }
 
   forward(x: Tensor): Tensor {
     const squeezed = x.mean([2, 3], { keepdim: true }) // [N, C, 1, 1]
-    const scale = this.#gate(this.fc2.forward(this.#activation(this.fc1.forward(squeezed))))
+    const scale = this.#scaleActivation(
+      this.fc2.forward(this.#activation(this.fc1.forward(squeezed))),
+    )
     return x.mul(scale)
   }
 }
