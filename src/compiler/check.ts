@@ -40,20 +40,52 @@ export function checkProgram(
 
 /** No two intermediates that live in one region share a byte. */
 export function checkMemory(lives: readonly Life[], memory: MemoryPlan): void {
-  const last = lives.reduce((most, life) => Math.max(most, life.last), 0)
-  for (let region = 0; region <= last; region++) {
-    const alive = lives
-      .map((life, i) => ({ ...life, at: memory.offsets[i] }))
-      .filter((life) => life.first <= region && region <= life.last)
-      .sort((a, b) => a.at - b.at)
-    for (let i = 1; i < alive.length; i++)
-      invariant(
-        alive[i - 1].at + alive[i - 1].bytes <= alive[i].at,
-        () => `two intermediates overlap in region ${region}`,
-      )
-    for (const life of alive)
-      invariant(life.at + life.bytes <= memory.bytes, () => 'the arena is too small')
+  const begin: Placed[][] = []
+  const end: Placed[][] = []
+  lives.forEach(({ bytes, first, last }, i) => {
+    const at = memory.offsets[i]
+    invariant(at + bytes <= memory.bytes, () => 'the arena is too small')
+    if (bytes === 0) return
+    const placed = { at, bytes }
+    const began = begin[first]
+    if (began) began.push(placed)
+    else begin[first] = [placed]
+    const ended = end[last]
+    if (ended) ended.push(placed)
+    else end[last] = [placed]
+  })
+  // Those alive, by offset. None overlap, so a new one need only be held against its neighbours.
+  const alive: Placed[] = []
+  for (let region = 0; region < end.length; region++) {
+    for (const placed of begin[region] ?? []) {
+      const i = placeOf(alive, placed.at)
+      const below = alive[i - 1]
+      const above = alive[i]
+      const apart =
+        (below === undefined || below.at + below.bytes <= placed.at) &&
+        (above === undefined || placed.at + placed.bytes <= above.at)
+      invariant(apart, () => `two intermediates overlap in region ${region}`)
+      alive.splice(i, 0, placed)
+    }
+    for (const placed of end[region] ?? []) alive.splice(placeOf(alive, placed.at), 1)
   }
+}
+
+interface Placed {
+  readonly at: number
+  readonly bytes: number
+}
+
+/** How many of a list ordered by offset lie below `at`. */
+function placeOf(list: readonly Placed[], at: number): number {
+  let low = 0
+  let high = list.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (list[middle].at < at) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** Locals are set before use, variables are used in their loops, buffers exist, lanes and types agree. */

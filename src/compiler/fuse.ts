@@ -20,8 +20,8 @@ import {
   keptIndex,
   type Member,
   type PartGroup,
+  Precedence,
   type RowGroup,
-  reaches,
   type ScatterGroup,
   splitDomain,
 } from './group.js'
@@ -67,6 +67,7 @@ class Grouping {
   private readonly order: readonly Node[]
   private readonly roots: Set<Node>
   private readonly groups: Group[] = []
+  private readonly precedence = new Precedence()
   private readonly groupOf = new Map<Node, Group>()
   private readonly users = new Map<Node, Node[]>()
   private readonly placed = new Map<Node, number>()
@@ -76,6 +77,8 @@ class Grouping {
   private readonly chained = new Set<Node>()
   private readonly parts = new Map<Node, Group[]>()
   private readonly updateValues = new Set<Node>()
+  /** What is computed before the commit, whatever is found later: see computeBefore. */
+  private readonly before = new Set<Node>()
   /** Packed copies that their only contraction makes for itself. */
   private readonly locals = new Set<Node>()
 
@@ -118,10 +121,11 @@ class Grouping {
       if (this.roots.has(base) && !this.placed.has(base))
         this.placed.set(base, this.input.outputArgument(k))
     })
+    const onlyCommits = this.onlyCommits()
     for (const { target, value } of graph.updates) {
       const base = baseOf(value)
       if (!this.roots.has(base) || this.placed.has(base)) continue
-      if (!this.onlyCommits(base)) continue
+      if (!onlyCommits(base)) continue
       this.placed.set(base, this.input.argumentOf(target))
       this.updateValues.add(base)
     }
@@ -129,19 +133,25 @@ class Grouping {
   }
 
   /** Every use of the value leads to updates only, so computing it may wait for the commit. */
-  private onlyCommits(base: Node): boolean {
+  private onlyCommits(): (base: Node) => boolean {
     const values = new Set(this.input.graph.updates.map(({ value }) => baseOf(value)))
     const outputs = new Set(this.input.graph.outputs.map(baseOf))
-    const seen = new Set<Node>()
-    const check = (node: Node): boolean => {
-      if (seen.has(node)) return true
-      seen.add(node)
+    const known = new Map<Node, boolean>()
+    const answer = (node: Node): boolean => {
       if (outputs.has(node) || node === this.input.graph.guard) return false
       const users = this.users.get(node) ?? []
       if (users.length === 0) return values.has(baseOf(node))
       return users.every(check)
     }
-    return check(base)
+    const check = (node: Node): boolean => {
+      let only = known.get(node)
+      if (only === undefined) {
+        only = answer(node)
+        known.set(node, only)
+      }
+      return only
+    }
+    return check
   }
 
   /**
@@ -182,8 +192,14 @@ class Grouping {
   /** Takes a value, and the updates it is computed from, out of the commit. */
   private computeBefore(base: Node): void {
     if (!this.updateValues.has(base)) return
-    for (const node of topological([base]))
+    const stack = [base]
+    for (let node = stack.pop(); node; node = stack.pop()) {
+      // What was reached before has had its updates taken out.
+      if (this.before.has(node)) continue
+      this.before.add(node)
       if (this.updateValues.delete(node)) this.placed.delete(node)
+      for (const arg of node.args) stack.push(arg)
+    }
   }
 
   private readersOf(target: Node): Node[] {
@@ -378,10 +394,10 @@ class Grouping {
   private link(group: Group, node: Node): void {
     const base = baseOf(node)
     const parts = this.parts.get(base)
-    if (parts) for (const part of parts) group.needs.add(part)
+    if (parts) for (const part of parts) this.precedence.need(group, part)
     else {
       const need = this.groupOf.get(base)
-      if (need && need !== group) group.needs.add(need)
+      if (need && need !== group) this.precedence.need(group, need)
     }
   }
 
@@ -549,10 +565,10 @@ class Grouping {
     touched.add(node)
     if (touched.size > MOST_TENSORS) return false
     for (const base of touched) group.touched.add(base)
-    for (const need of needs) if (reaches(need, group)) return false
+    for (const need of needs) if (this.precedence.reaches(need, group)) return false
     group.members.push({ node, level, stage })
     group.domain = domain
-    for (const need of needs) group.needs.add(need)
+    for (const need of needs) this.precedence.need(group, need)
     this.groupOf.set(node, group)
     return true
   }

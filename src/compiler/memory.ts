@@ -21,21 +21,34 @@ const ALIGN = 64
 export function planMemory(lives: readonly Life[]): MemoryPlan {
   const offsets = new Array<number>(lives.length).fill(0)
   const order = lives.map((_, i) => i).sort((i, j) => lives[j].bytes - lives[i].bytes || i - j)
-  const placed: number[] = []
+  // Those placed, by offset: where each begins and ends, and when it lives.
+  const count = lives.length
+  const starts = new Float64Array(count)
+  const ends = new Float64Array(count)
+  const firsts = new Int32Array(count)
+  const lasts = new Int32Array(count)
   let total = 0
-  for (const i of order) {
-    const life = lives[i]
-    const rivals = placed
-      .filter((j) => lives[j].first <= life.last && life.first <= lives[j].last)
-      .sort((j, k) => offsets[j] - offsets[k])
+  for (let placed = 0; placed < count; placed++) {
+    const i = order[placed]
+    const { bytes, first, last } = lives[i]
     let at = 0
-    for (const j of rivals) {
-      if (at + life.bytes <= offsets[j]) break
-      at = Math.max(at, align(offsets[j] + lives[j].bytes))
+    let k = 0
+    for (; k < placed; k++) {
+      if (firsts[k] > last || lasts[k] < first) continue
+      if (at + bytes <= starts[k]) break
+      if (ends[k] > at) at = ends[k]
     }
     offsets[i] = at
-    placed.push(i)
-    total = Math.max(total, align(at + life.bytes))
+    const end = align(at + bytes)
+    let to = k
+    while (to > 0 && starts[to - 1] > at) to--
+    while (to < placed && starts[to] <= at) to++
+    for (const list of [starts, ends, firsts, lasts]) list.copyWithin(to + 1, to, placed)
+    starts[to] = at
+    ends[to] = end
+    firsts[to] = first
+    lasts[to] = last
+    total = Math.max(total, end)
   }
   return { offsets, bytes: total }
 }

@@ -135,6 +135,10 @@ class Interned {
   }
 
   private intern(node: Node): Node {
+    if (node.kind === 'input') {
+      this.numbers.set(node, this.numbers.size)
+      return node
+    }
     let hash = node.hash
     for (const arg of node.args) hash = mix(hash, this.numbers.get(arg) ?? -1)
     const bucket = this.buckets.get(hash)
@@ -147,11 +151,10 @@ class Interned {
   }
 }
 
-/** Equal in everything but label. Inputs are equal only to themselves. */
+/** Equal in everything but label. */
 function isSame(a: Node, b: Node): boolean {
   return (
     a.kind === b.kind &&
-    a.kind !== 'input' &&
     a.hash === b.hash &&
     a.dtype === b.dtype &&
     a.args.length === b.args.length &&

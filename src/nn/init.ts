@@ -20,16 +20,19 @@ export function uniformValues(shape: Shape, low: number, high: number): Tensor {
 
 /** Normally distributed (Box and Muller). */
 export function normalValues(shape: Shape, mean: number, std: number): Tensor {
-  const values = Float32Array.from(normals(sizeOf(shape)), (z) => mean + std * z)
-  return tensor(values, { shape })
+  const values = normals(sizeOf(shape))
+  for (let i = 0; i < values.length; i++) values[i] = mean + std * values[i]
+  return tensor(new Float32Array(values), { shape })
 }
 
 function normals(count: number): Float64Array {
   const random = hostRandom()
-  return Float64Array.from({ length: count }, () => {
+  const values = new Float64Array(count)
+  for (let i = 0; i < count; i++) {
     const radius = Math.sqrt(-2 * Math.log((random.word() + 1) / 2 ** 32))
-    return radius * Math.cos((2 * Math.PI * random.word()) / 2 ** 32)
-  })
+    values[i] = radius * Math.cos((2 * Math.PI * random.word()) / 2 ** 32)
+  }
+  return values
 }
 
 /** Inputs and outputs of one unit: the second and first dimension, times the kernel's size. */
