@@ -7,10 +7,12 @@
 // the quotient). A member may join a group when every element it reads of it is its own row's or position's.
 import { invariant } from '../base/errors.js'
 import { sameShape, sizeOf } from '../base/shape.js'
+import { resultCount, resultOf } from '../graph/loop.js'
 import { type Node, type NodeOf, rootsOf, topological } from '../graph/node.js'
 import { accessesOf, baseOf, sameIndex, Unfoldable } from './access.js'
 import { contractDomain } from './contraction.js'
 import {
+  alternates,
   type ContractGroup,
   type CopyGroup,
   createDomain,
@@ -18,6 +20,7 @@ import {
   type Group,
   type GuardGroup,
   keptIndex,
+  type LoopGroup,
   type Member,
   type PartGroup,
   Precedence,
@@ -103,6 +106,7 @@ class Grouping {
         this.addContract(chain)
         continue
       }
+      if (node.kind === 'scan') this.addLoop(node)
       if (!this.roots.has(node)) continue
       if (node.kind === 'scatterAdd') this.addScatter(node)
       else if (node.kind === 'concat') this.addConcat(node)
@@ -118,13 +122,13 @@ class Grouping {
     const { graph } = this.input
     graph.outputs.forEach((node, k) => {
       const base = baseOf(node)
-      if (this.roots.has(base) && !this.placed.has(base))
+      if (this.roots.has(base) && !this.placed.has(base) && !alternates(base))
         this.placed.set(base, this.input.outputArgument(k))
     })
     const onlyCommits = this.onlyCommits()
     for (const { target, value } of graph.updates) {
       const base = baseOf(value)
-      if (!this.roots.has(base) || this.placed.has(base)) continue
+      if (!this.roots.has(base) || this.placed.has(base) || base.kind === 'result') continue
       if (!onlyCommits(base)) continue
       this.placed.set(base, this.input.argumentOf(target))
       this.updateValues.add(base)
@@ -423,6 +427,44 @@ class Grouping {
       else this.parts.set(node, [group])
       offset += operand.shape[node.axis]
     })
+  }
+
+  private addLoop(node: NodeOf<'scan'>): void {
+    const read = new Map<number, Node>()
+    for (const user of this.users.get(node) ?? [])
+      if (user.kind === 'result') read.set(user.index, user)
+    const results = Array.from(
+      { length: resultCount(node.loop) },
+      (_, i) => read.get(i) ?? resultOf(node, i),
+    )
+    const firsts = node.loop.carries.map((_, k): CopyGroup => {
+      const domain = createDomain(node.args[k].shape, [])
+      return {
+        kind: 'copy',
+        id: this.groups.length,
+        members: [],
+        needs: new Set(),
+        commit: false,
+        node: node.args[k],
+        argument: k,
+        domain,
+      }
+    })
+    const group: LoopGroup = {
+      kind: 'loop',
+      id: this.groups.length,
+      members: results.map((result) => ({ node: result, level: 'full', stage: 0 })),
+      needs: new Set(),
+      commit: false,
+      node,
+      results,
+      firsts,
+    }
+    for (const first of firsts)
+      for (const access of this.accessesIncluding(first.node, first.domain))
+        this.link(group, access.node)
+    for (const arg of node.args.slice(firsts.length)) this.link(group, arg)
+    this.add(group, results)
   }
 
   private copyResults(): void {

@@ -68,7 +68,29 @@ export interface GuardGroup extends GroupBase {
   readonly kind: 'guard'
   readonly node: Node
 }
-export type Group = RowGroup | ContractGroup | ScatterGroup | PartGroup | CopyGroup | GuardGroup
+/** Runs a scan: its first carries are copied, then its body's own groups run once a step. */
+export interface LoopGroup extends GroupBase {
+  readonly kind: 'loop'
+  readonly node: NodeOf<'scan'>
+  /** A node for each result, read or not. */
+  readonly results: readonly Node[]
+  /** Copies of the first carries; `argument` is the carry's number. */
+  readonly firsts: readonly CopyGroup[]
+}
+export type Group =
+  | RowGroup
+  | ContractGroup
+  | ScatterGroup
+  | PartGroup
+  | CopyGroup
+  | GuardGroup
+  | LoopGroup
+
+/** The last value of a carry: it has room for two, which the steps write in turn. */
+export function alternates(node: Node): boolean {
+  const scan = node.args[0]
+  return node.kind === 'result' && scan.kind === 'scan' && scan.loop.keep[node.index] === false
+}
 
 /** Groups looked at before one is taken to need another: so deciding costs the same in a network of any depth. */
 const MOST_LOOKED_AT = 256

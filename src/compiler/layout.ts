@@ -5,6 +5,8 @@ import { channelsLast } from './channels.js'
 import type { Prepared } from './compile.js'
 import type { Machine } from './program.js'
 
-export function layOut({ graph, forced }: Prepared, machine: Machine): Prepared {
-  return { graph: blockBatch(graph, machine) ?? channelsLast(graph, machine) ?? graph, forced }
+export function layOut(prepared: Prepared, machine: Machine): Prepared {
+  const { graph } = prepared
+  const laid = blockBatch(graph, machine) ?? channelsLast(graph, machine) ?? graph
+  return { ...prepared, graph: laid }
 }

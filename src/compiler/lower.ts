@@ -7,18 +7,31 @@ import type { Node, NodeOf } from '../graph/node.js'
 import { accessesOf, axisIndex, baseOf, createSpace, linear } from './access.js'
 import { addAffine, call, constant, num, report, sameTerms, zero } from './build.js'
 import { Builder, NeedsScalar } from './builder.js'
-import type { CopyGroup, Group, GuardGroup, PartGroup, ScatterGroup } from './group.js'
+import type { CopyGroup, Group, GuardGroup, LoopGroup, PartGroup, ScatterGroup } from './group.js'
 import type { Affine, Expr, Kernel, KernelBuffer, Statement, Variable } from './kernel.js'
 import { type Loop, mergeLoops } from './merge.js'
 import type { Machine } from './program.js'
 import { lowerRows, takeParallel } from './rows.js'
 import { lowerContract } from './tile.js'
 
-/** Where a kernel's buffer lives, before memory is planned. */
-export type Home =
+/** The turns of a repeat, by identity. */
+export interface Turns {
+  readonly count: number
+}
+
+/** Where a kernel's buffer lives, before memory is planned. In a repeat it may move: see Slot. */
+export type Home = (
   | { readonly space: 'argument'; readonly index: number }
   | { readonly space: 'arena'; readonly base: Node }
   | { readonly space: 'scratch'; readonly bytes: number }
+) & {
+  readonly from?: number
+  readonly moves?: readonly {
+    readonly turns: Turns
+    readonly by: number
+    readonly alternates: boolean
+  }[]
+}
 
 export interface LowerContext {
   readonly machine: Machine
@@ -27,6 +40,8 @@ export interface LowerContext {
   /** The node needs memory: another group reads it, or it is a result. */
   readonly isStored: (base: Node) => boolean
   readonly homeOf: (base: Node) => Home
+  /** Of what a copy writes. */
+  readonly argumentHome: (index: number) => Home
   readonly reportCode: (node: NodeOf<'gather'> | NodeOf<'scatterAdd'>) => number
   readonly guardCode: (node: Node) => number
 }
@@ -73,7 +88,7 @@ export class Operands {
   }
 
   argument(index: number, node: Node): number {
-    const at = this.home({ space: 'argument', index }, node)
+    const at = this.home(this.context.argumentHome(index), node)
     this.buffers[at].write = true
     return at
   }
@@ -88,7 +103,8 @@ export class Operands {
   }
 
   private home(home: Home, node: Node): number {
-    const key = home.space === 'argument' ? `argument ${home.index}` : `node ${this.id(node)}`
+    const lies = home.space === 'argument' ? `argument ${home.index}` : `node ${this.id(node)}`
+    const key = home.moves ? `moving ${this.id(node)}` : lies
     return this.known.get(key) ?? this.push(key, home, node, false, false)
   }
 
@@ -177,7 +193,7 @@ function turnsOf({ from, to, step }: Extract<Statement, { op: 'loop' }>): number
   return Number.isFinite(length) ? Math.max(0, Math.ceil(length / step)) : 1
 }
 
-export function lower(group: Group, context: LowerContext): Lowered {
+export function lower(group: Exclude<Group, LoopGroup>, context: LowerContext): Lowered {
   switch (group.kind) {
     case 'rows':
       return lowerRows(group, context)

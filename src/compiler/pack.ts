@@ -19,6 +19,7 @@ import { coefficientOf } from './build.js'
 import type { Prepared } from './compile.js'
 import { type ContractDomain, contractDomain, type Operand } from './contraction.js'
 import type { Machine } from './program.js'
+import { type Fixed, turnsServed } from './repeat.js'
 
 /** Nanoseconds to copy an element into another order, and for one multiply-add of a vector of one lane. */
 const COPY = 1.2
@@ -34,7 +35,8 @@ const SCALAR = 8
 type Name = 'a' | 'b'
 const names: readonly Name[] = ['a', 'b']
 
-export function packOperands({ graph, forced }: Prepared, machine: Machine): Prepared {
+export function packOperands(prepared: Prepared, machine: Machine): Prepared {
+  const { graph, forced, fixed } = prepared
   const done = new Map<Node, Node>()
   const copies = new Set(forced)
   const known = new Map<string, Node>()
@@ -64,10 +66,13 @@ export function packOperands({ graph, forced }: Prepared, machine: Machine): Pre
     const same = withArgs(node, node.args.map(of))
     done.set(
       node,
-      same.kind === 'contract' ? inPlaceOf(node, () => pack(same, machine, copies, copy)) : same,
+      same.kind === 'contract'
+        ? inPlaceOf(node, () => pack(same, machine, copies, copy, fixed))
+        : same,
     )
   }
   return {
+    ...prepared,
     graph: {
       outputs: graph.outputs.map(of),
       updates: graph.updates.map(({ target, value }) => ({ target, value: of(value) })),
@@ -95,6 +100,7 @@ function pack(
   machine: Machine,
   forced: ReadonlySet<Node>,
   copy: (node: Node, plan: OperandPlan) => Node,
+  fixed: Fixed | undefined,
 ): Node {
   const { spec } = node
   let domain: ContractDomain
@@ -108,7 +114,7 @@ function pack(
   const work = spec.extents.reduce((n, extent) => n * extent, 1)
   let best: LanePlan | undefined
   for (let axis = 0; axis < spec.rank; axis++) {
-    const plan = planLane(node, domain, axis, work, machine)
+    const plan = planLane(node, domain, axis, work, machine, fixed)
     if (plan && (best === undefined || plan.cost < best.cost)) best = plan
   }
   const along = planSum(node, domain, work, machine)
@@ -223,6 +229,7 @@ function planLane(
   axis: number,
   work: number,
   machine: Machine,
+  fixed: Fixed | undefined,
 ): LanePlan | undefined {
   const { spec } = node
   const extent = spec.extents[axis]
@@ -259,7 +266,8 @@ function planLane(
     if (!plan) return undefined
     copies[name] = plan
     const shape = node.args[i].shape
-    cost += COPY * shape.reduce((n, size, d) => n * (size + plan.low[d] + plan.high[d]), 1)
+    const size = shape.reduce((n, length, d) => n * (length + plan.low[d] + plan.high[d]), 1)
+    cost += (COPY * size) / turnsServed(node.args[i], fixed)
   }
   if (carried === 0) return undefined
   if (axis !== spec.rank - 1)

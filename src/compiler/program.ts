@@ -26,11 +26,24 @@ export interface Argument {
   readonly bytes: number
 }
 
+/** How a place moves in a repeat: `by` bytes further each turn, or, where it alternates, in odd turns only. */
+export interface Move {
+  /** Index into `Program.repeats`. */
+  readonly repeat: number
+  readonly by: number
+  readonly alternates: boolean
+}
+
 /** Where a kernel's buffer is: byte offsets in the shared arena or in the thread's own scratch. */
-export type Slot =
+export type Slot = (
   | { readonly space: 'argument'; readonly index: number }
   | { readonly space: 'arena'; readonly offset: number }
   | { readonly space: 'scratch'; readonly offset: number }
+) & {
+  /** Bytes from there in the first turn. */
+  readonly from?: number
+  readonly moves?: readonly Move[]
+}
 
 /** One run of a kernel. */
 export interface Step {
@@ -54,6 +67,13 @@ export interface Region {
   readonly commit: boolean
 }
 
+/** Regions `first` up to but without `end` run `turns` times. Two repeats are apart, or one lies within the other. */
+export interface Repeat {
+  readonly first: number
+  readonly end: number
+  readonly turns: number
+}
+
 /** What a status code means: which node reported, for the error's text. */
 export interface Report {
   readonly kind: 'index' | 'guard'
@@ -68,6 +88,8 @@ export interface Program {
   readonly arguments: readonly Argument[]
   readonly kernels: readonly Kernel[]
   readonly regions: readonly Region[]
+  /** Outer ones before those within them. */
+  readonly repeats?: readonly Repeat[]
   readonly arenaBytes: number
   /** For each thread. */
   readonly scratchBytes: number

@@ -60,6 +60,13 @@ export function findRoots(
       case 'gather':
         keep(node.args[0])
         break
+      case 'result':
+        roots.add(node)
+        break
+      case 'scan':
+        // What a body reads lies in memory in its own order; first carries are copied.
+        for (const arg of node.args.slice(node.loop.carries.length)) keep(arg)
+        break
       default:
         break
     }

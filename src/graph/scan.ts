@@ -70,12 +70,12 @@ export function scan(step: Step, first: readonly Node[], stacked: readonly Node[
       keep[after] = true
       return (made) => made.after(after)
     }
-    const before = carries.indexOf(y)
+    const before = (carries as readonly Node[]).indexOf(y)
     if (before >= 0) {
       keep[before] = true
       return (made) => made.before(before)
     }
-    const slice = slices.indexOf(y)
+    const slice = (slices as readonly Node[]).indexOf(y)
     if (slice >= 0) return () => stacked[slice]
     const known = stacks.indexOf(y)
     const at = known >= 0 ? known : stacks.push(y) - 1
