@@ -81,10 +81,7 @@ function record(trace: Trace, { cell, gradient }: Given): void {
  * through a critic that has stepped (rule 8). Where there is no other gradient zeroGrad() was forgotten.
  */
 function accumulate(given: readonly Given[]): void {
-  const stale = reading(
-    given.map(({ cell, gradient }) => cell.gradient?.node ?? gradient),
-    isStale,
-  ).map((isStale, i) => isStale && given[i].cell.gradient !== undefined)
+  const stale = staleBefore(given)
   if (!stale.includes(false)) {
     const [{ cell }] = given
     const version = staleInput(inputsOf(cell.gradient?.node))
@@ -95,6 +92,16 @@ function accumulate(given: readonly Given[]): void {
     cell.gradient = sum(cell.gradient, gradient)
     context.gradients.add(cell)
   })
+}
+
+/** Whose gradient so far can no longer be computed. */
+function staleBefore(given: readonly Given[]): boolean[] {
+  if (given.every(({ cell }) => cell.gradient === undefined)) return given.map(() => false)
+  const stale = reading(
+    given.map(({ cell, gradient }) => cell.gradient?.node ?? gradient),
+    isStale,
+  )
+  return stale.map((isStale, i) => isStale && given[i].cell.gradient !== undefined)
 }
 
 function inputsOf(node: Node | undefined): InputNode[] {
