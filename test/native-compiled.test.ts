@@ -98,6 +98,20 @@ for (const { machine, seeds } of machines) {
     }
   })
 
+  test.skipIf(!present)(`recurrences and their gradients with ${machine.lanes} lanes`, async () => {
+    for (let seed = 1; seed <= seeds; seed++) {
+      const random = randomGraph(seed, { smooth: true, nodes: 9, wide: WIDE, scans: true })
+      const of = map('tanh', random.graph.outputs[1])
+      const root = reduce(
+        'sum',
+        of.shape.map((_, i) => i),
+        of,
+      )
+      const found = gradients(root, random.inputs).filter((node) => node !== undefined)
+      await check(seed, { outputs: [root, ...found], updates: [] }, random.bind, machine)
+    }
+  })
+
   test.skipIf(!present)(`comparisons and rounding with ${machine.lanes} lanes`, async () => {
     for (let seed = 1; seed <= seeds; seed++) {
       const { graph, bind } = randomGraph(seed, { nodes: 15, wide: WIDE })

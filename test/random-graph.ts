@@ -25,6 +25,7 @@ import {
   scatterAdd,
   view,
 } from '../src/graph/node.js'
+import { placeholder, scan, slicePlaceholder } from '../src/graph/scan.js'
 
 /** Numbers from 0 to 1, from a seed (mulberry32). */
 export function seeded(seed: number): () => number {
@@ -49,6 +50,8 @@ export interface RandomOptions {
   readonly nodes?: number
   /** Only functions with a derivative everywhere (up to ties): for gradients. */
   readonly smooth?: boolean
+  /** With recurrences. */
+  readonly scans?: boolean
   /** With updates of some inputs. */
   readonly updates?: boolean
   /** The last axis of every input is so many times as long: for vectors of many lanes. */
@@ -265,6 +268,47 @@ export function randomGraph(seed: number, options: RandomOptions = {}): RandomGr
       )
     },
   ]
+  /** A recurrence along the first axis; `deep`: with one along the next axis within each step. */
+  const recurrence = (x: Node, deep: boolean): Node[] => {
+    const slice = slicePlaceholder(x)
+    const first = pick([reduce('max', [0], x), constant(0.5, 'float32', slice.shape)])
+    const [h, sum] = [placeholder(slice), placeholder(slice)]
+    const alike = pool.filter((node) => node.shape.join() === first.shape.join())
+    const gate = map('sigmoid', pick([...alike, first, constantOf(first)]))
+    let z = map('add', map('mul', h, gate), slice)
+    const k = slice.shape[slice.shape.length - 1]
+    if (slice.shape.length > 0 && k > 0 && next() < 0.5) {
+      const w = expand(reshape(reduce('sum', [1], inputs[0]), [2, 1]), [2, k])
+      const wide = contract(linearSpec(slice.shape.slice(0, -1), 2, k), z, map('tanh', w))
+      const back = permute(w, [1, 0])
+      z = contract(linearSpec(slice.shape.slice(0, -1), k, 2), wide, back)
+    }
+    if (deep && slice.shape.length > 0)
+      z = map('add', z, pick(recurrence(slice, false).slice(1, 2)))
+    const after = map('tanh', z)
+    const made = scan(
+      {
+        length: x.shape[0],
+        reverse: next() < 0.5,
+        carries: [h, sum],
+        slices: [slice],
+        next: [after, map('add', map('mul', sum, constant(0.5, 'float32', sum.shape)), after)],
+        ys: [map('mul', h, slice), after],
+      },
+      [first, constant(0, 'float32', slice.shape)],
+      [x],
+    )
+    return [made.last[1], made.ys[1], made.ys[0], made.last[0]]
+  }
+  if (options.scans)
+    makers.push(
+      () => pick(recurrence(ranked(1), false)),
+      () => pick(recurrence(ranked(1), next() < 0.3)),
+      () => {
+        const [last, all, , carry] = recurrence(ranked(1), false)
+        return map('add', map('mul', last, carry), reduce('sum', [0], all))
+      },
+    )
   // Of inputs only: rounding elsewhere must not decide which way a comparison or a tie goes.
   const given = (): Node => pick(inputs)
   if (!options.smooth)

@@ -88,7 +88,10 @@ export class Operands {
   }
 
   argument(index: number, node: Node): number {
-    const at = this.home(this.context.argumentHome(index), node)
+    const home = this.context.argumentHome(index)
+    // The node itself may lie elsewhere, where it is read.
+    const still = home.space === 'argument' && !home.moves && !home.from
+    const at = still ? this.home(home, node) : this.push(`to ${index}`, home, node, false, false)
     this.buffers[at].write = true
     return at
   }
@@ -104,7 +107,7 @@ export class Operands {
 
   private home(home: Home, node: Node): number {
     const lies = home.space === 'argument' ? `argument ${home.index}` : `node ${this.id(node)}`
-    const key = home.moves ? `moving ${this.id(node)}` : lies
+    const key = home.moves || home.from ? `moving ${this.id(node)}` : lies
     return this.known.get(key) ?? this.push(key, home, node, false, false)
   }
 

@@ -95,8 +95,13 @@ export function printKernel(kernel: Kernel): string {
   return lines.join('\n')
 }
 
-const printSlot = (slot: Slot): string =>
-  slot.space === 'argument' ? `arg${slot.index}` : `${slot.space}+${slot.offset}`
+function printSlot(slot: Slot): string {
+  const place = slot.space === 'argument' ? `arg${slot.index}` : `${slot.space}+${slot.offset}`
+  const moves = (slot.moves ?? []).map(
+    ({ repeat, by, alternates }) => ` + ${by}·turn${repeat}${alternates ? ' mod 2' : ''}`,
+  )
+  return `${place}${slot.from ? `+${slot.from}` : ''}${moves.join('')}`
+}
 
 /** The step list: regions, and in each the steps with their buffers. */
 export function printProgram(program: Program): string {
@@ -105,6 +110,9 @@ export function printProgram(program: Program): string {
   )
   lines.push(`arena ${program.arenaBytes} bytes, scratch ${program.scratchBytes} a thread`)
   program.regions.forEach((region, r) => {
+    program.repeats?.forEach(({ first, end, turns }, i) => {
+      if (first === r) lines.push(`repeat ${i}: regions ${first} to ${end - 1}, ${turns} times`)
+    })
     lines.push(`region ${r}${region.commit ? ' commit' : ''}`)
     for (const step of region.steps)
       lines.push(

@@ -15,7 +15,8 @@ import type {
   Statement,
   Type,
 } from '../compiler/kernel.js'
-import type { Program, Target } from '../compiler/program.js'
+import type { Program, Region, Target } from '../compiler/program.js'
+import { distance, ending } from './repeats.js'
 
 export interface JsCode {
   /** One function a kernel: (begin, end, buffers, report). */
@@ -264,19 +265,32 @@ export function runJs(
   const report = (code: number, value: number) => {
     if (status.code === 0) Object.assign(status, { code, value })
   }
-  for (const region of program.regions) {
-    if (region.commit && status.code !== 0) continue
+  const turns = (program.repeats ?? []).map(() => 0)
+  const runRegion = (region: Region) => {
+    if (region.commit && status.code !== 0) return
     for (const step of region.steps) {
       const kernel = program.kernels[step.kernel]
       const views = kernel.buffers.map(({ dtype }, i) => {
         const slot = step.slots[i]
         const bytes =
           slot.space === 'argument' ? args[slot.index] : slot.space === 'arena' ? arena : scratch
-        const offset = bytes.byteOffset + (slot.space === 'argument' ? 0 : slot.offset)
+        const place = slot.space === 'argument' ? 0 : slot.offset
+        const offset = bytes.byteOffset + place + distance(slot, (repeat) => turns[repeat])
         const rest = bytes.byteOffset + bytes.byteLength - offset
         return typedView(dtype, bytes.buffer, offset, Math.floor(rest / itemSize[dtype]))
       })
       compiled[step.kernel](0, kernel.parallel.extent, views, report)
+    }
+  }
+  for (let r = 0; r < program.regions.length; r++) {
+    runRegion(program.regions[r])
+    for (const { repeat, turns: count } of ending(program, r)) {
+      turns[repeat]++
+      if (turns[repeat] < count) {
+        r = (program.repeats?.[repeat].first ?? 0) - 1
+        break
+      }
+      turns[repeat] = 0
     }
   }
   return status

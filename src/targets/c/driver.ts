@@ -2,6 +2,7 @@
 // step, and a barrier after each region. The words it shares with main and the other threads, and how steps are shared
 // out, are those of WebAssembly (../wasm/control.ts, ../wasm/driver.ts), so a device's queue need not know the tier.
 import type { Program, Slot, Step } from '../../compiler/program.js'
+import { beginning, ending } from '../repeats.js'
 import { control, stampCount } from '../wasm/control.js'
 import { scratchStride } from '../wasm/driver.js'
 
@@ -83,8 +84,12 @@ export function driverText(
   kernels: readonly { readonly name: string; readonly types: readonly string[] }[],
 ): string {
   const slotText = (slot: Slot, type: string) => {
-    if (slot.space === 'argument') return `(${type})(memory + args[${slot.index}])`
-    return `(${type})(${slot.space} + ${slot.offset}u)`
+    const parts = slot.space === 'argument' ? ['memory', `args[${slot.index}]`] : [slot.space]
+    if (slot.space !== 'argument') parts.push(`${slot.offset}u`)
+    if (slot.from) parts.push(`${slot.from}u`)
+    for (const { repeat, by, alternates } of slot.moves ?? [])
+      parts.push(`(N)(${by}) * (turn${repeat}${alternates ? ' & 1' : ''})`)
+    return `(${type})(${parts.join(' + ')})`
   }
   const call = (step: Step) => {
     const { name, types } = kernels[step.kernel]
@@ -97,7 +102,9 @@ export function driverText(
   let stamps = 0
   const stamp = () => `STAMP(${stamps++})`
   const lines: string[] = [`  ${stamp()}`]
-  for (const region of program.regions) {
+  program.regions.forEach((region, r) => {
+    for (const { repeat, turns } of beginning(program, r))
+      lines.push(`  for (N turn${repeat} = 0; turn${repeat} < ${turns}; turn${repeat}++) {`)
     const indent = region.commit ? '    ' : '  '
     if (region.commit)
       lines.push(`  if (!(threads == 1 ? *status : (i32)*WORD(${control.agreed}))) {`)
@@ -112,8 +119,9 @@ export function driverText(
     lines.push(
       '  if (threads > 1 ? meet(control, threads, thread) : ABORTED) return 1;',
       `  ${stamp()}`,
+      ...ending(program, r).map(() => '  }'),
     )
-  }
+  })
   return `${support}
 ${barrier}
 #define SHARE(extent, plus) ((N)(extent) * (thread + (plus)) / threads)

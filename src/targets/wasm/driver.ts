@@ -4,6 +4,7 @@
 // A step's elements are split in equal ranges over the threads; steps too small for that go to one thread, by
 // turns. One thread needs no barrier.
 import type { Program, Slot, Step } from '../../compiler/program.js'
+import { beginning, ending } from '../repeats.js'
 import { control, stampCount } from './control.js'
 import { atomic, F64, FunctionBuilder, I32, op } from './encode.js'
 
@@ -106,6 +107,7 @@ export function printRun(program: Program, parts: DriverParts): Uint8Array {
   const own = f.local(I32)
   const step = f.local(I32)
   const profile = f.local(I32)
+  const turns = (program.repeats ?? []).map(() => f.local(I32))
 
   f.get(scratch).get(thread).i32(scratchStride(program)).op(op.i32Mul, op.i32Add).set(own)
   f.get(block).get(thread).i32(64).op(op.i32Mul, op.i32Add).set(step)
@@ -125,6 +127,12 @@ export function printRun(program: Program, parts: DriverParts): Uint8Array {
     else {
       f.get(s.space === 'arena' ? arena : own)
       if (s.offset !== 0) f.i32(s.offset).op(op.i32Add)
+    }
+    if (s.from) f.i32(s.from).op(op.i32Add)
+    for (const { repeat, by, alternates } of s.moves ?? []) {
+      f.get(turns[repeat])
+      if (alternates) f.i32(1).op(op.i32And)
+      f.i32(by).op(op.i32Mul, op.i32Add)
     }
   }
   /** floor(extent·(thread + plus) / threads) */
@@ -161,7 +169,9 @@ export function printRun(program: Program, parts: DriverParts): Uint8Array {
 
   let number = 0
   stamp()
-  for (const region of program.regions) {
+  program.regions.forEach((region, r) => {
+    for (const { repeat } of beginning(program, r))
+      f.i32(0).set(turns[repeat]).op(op.loop, EMPTY_BLOCK)
     if (region.commit) {
       f.get(threads).i32(1).op(op.i32Eq, op.if, I32)
       f.get(block).op(op.i32Load).memory(2, control.code).op(op.else)
@@ -185,7 +195,11 @@ export function printRun(program: Program, parts: DriverParts): Uint8Array {
       f.op(op.if, EMPTY_BLOCK).i32(1).op(op.return, op.end, op.end)
     }
     stamp()
-  }
+    for (const { repeat, turns: count } of ending(program, r)) {
+      f.get(turns[repeat]).i32(1).op(op.i32Add).tee(turns[repeat])
+      f.i32(count).op(op.i32LtU).branch(op.brIf, 0).op(op.end)
+    }
+  })
   f.i32(0)
   return f.finish()
 }
