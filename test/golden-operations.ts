@@ -3,12 +3,15 @@ import type { TypedArray } from '../src/base/dtype.js'
 import { evaluate } from '../src/graph/interpret.js'
 import type { InputNode } from '../src/graph/node.js'
 import * as F from '../src/nn/functional.js'
+import { MultiheadAttention } from '../src/nn/layers/attention.js'
+import { TransformerDecoderLayer, TransformerEncoderLayer } from '../src/nn/layers/transformer.js'
+import type { AnyModule } from '../src/nn/module.js'
 import { grad } from '../src/tensor/backward.js'
 import { tensor } from '../src/tensor/create.js'
 import { Parameter } from '../src/tensor/parameter.js'
 import type { Tensor } from '../src/tensor/tensor.js'
 import { Scalar, Value, Version } from '../src/tensor/value.js'
-import type { GoldenArgument, GoldenCase } from './support.js'
+import { fill, type GoldenArgument, type GoldenCase } from './support.js'
 
 type Operation = (
   x: (name: string) => Tensor,
@@ -47,6 +50,16 @@ const pair =
   (fn: (input: Tensor, target: Tensor, options?: object) => Tensor): Operation =>
   (x, args) =>
     fn(x('input'), x('target'), options(args))
+
+/** Made-up weights, by the names and shapes PyTorch's layer has; nothing is dropped. */
+function filled<M extends AnyModule>(layer: M, shapes: unknown): M {
+  const state = layer.eval().stateDict()
+  const own = Object.fromEntries(Object.entries(state).map(([name, { shape }]) => [name, shape]))
+  if (JSON.stringify(own) !== JSON.stringify(shapes))
+    throw new Error(`the layer has ${JSON.stringify(own)}, PyTorch's ${JSON.stringify(shapes)}`)
+  for (const [name, parameter] of Object.entries(state)) parameter.set(fill(name, parameter.shape))
+  return layer
+}
 
 const list = (value: GoldenArgument) => Float32Array.from(value as readonly number[])
 
@@ -141,6 +154,20 @@ export const operations: { readonly [op: string]: Operation } = {
       reduction: reduction as 'batchmean',
     }),
   cosine_similarity: (x) => F.cosineSimilarity(x('a'), x('b')),
+  MultiheadAttention: (x, { num_heads, state_dict }) => {
+    const made = new MultiheadAttention(x('q').shape[2], num_heads as number, { batchFirst: true })
+    return filled(made, state_dict).forward(x('q'), x('k'), x('v'))
+  },
+  TransformerEncoderLayer: (x, { nhead, state_dict, ...args }) => {
+    const given = { ...options<object>(args), batchFirst: true }
+    const made = new TransformerEncoderLayer(x('src').shape[2], nhead as number, given)
+    return filled(made, state_dict).forward(x('src'))
+  },
+  TransformerDecoderLayer: (x, { nhead, state_dict, ...args }) => {
+    const given = { ...options<object>(args), batchFirst: true }
+    const made = new TransformerDecoderLayer(x('tgt').shape[2], nhead as number, given)
+    return filled(made, state_dict).forward(x('tgt'), x('memory'), { tgtIsCausal: true })
+  },
 }
 
 /** The inputs of a case as tensors. */

@@ -7,7 +7,7 @@ import { build, interpreted } from './golden-operations.js'
 import { hasNative, ownCache } from './run-native.js'
 import { difference, type GoldenCase, golden } from './support.js'
 
-const GROUPS = ['conv', 'pool', 'activation', 'norm', 'linear', 'loss']
+const GROUPS = ['conv', 'pool', 'activation', 'norm', 'linear', 'loss', 'transformer']
 /** Recurrent layers and CTC come with `scan`. */
 const LATER = ['ctc_loss', 'lstm', 'gru', 'rnn']
 

@@ -1,10 +1,12 @@
 // The zoo: every network by its name, what it is, and one way to make it.
 import { fail } from '../base/errors.js'
 import { alexnets } from './alexnet.js'
+import { berts } from './bert.js'
 import { convnexts } from './convnext.js'
 import { densenets } from './densenet.js'
 import { efficientnets } from './efficientnet.js'
 import { googlenets } from './googlenet.js'
+import { gpt2s } from './gpt2.js'
 import { inceptions } from './inception.js'
 import { lenets } from './lenet.js'
 import { mobilenetsV2 } from './mobilenet-v2.js'
@@ -12,8 +14,9 @@ import { mobilenetsV3 } from './mobilenet-v3.js'
 import { resnets } from './resnet.js'
 import { shufflenets } from './shufflenet.js'
 import { squeezenets } from './squeezenet.js'
+import { textcnns } from './textcnn.js'
+import { transformers } from './transformer.js'
 import { unets } from './unet.js'
-import type { ModelOptions } from './variants.js'
 import { vggs } from './vgg.js'
 import { vits } from './vit.js'
 import { yolos } from './yolo.js'
@@ -37,12 +40,18 @@ const zoo = {
   ...unets,
   ...yolosV1,
   ...yolos,
+  ...textcnns,
+  ...transformers,
+  ...berts,
+  ...gpt2s,
 }
 
-/** The name of a network, as torchvision writes it. */
+/** The name of a network, as torchvision or Hugging Face writes it. */
 export type ModelName = keyof typeof zoo
 /** The network of that name. */
 export type ModelOf<Name extends ModelName> = ReturnType<(typeof zoo)[Name]>
+/** What that network can be made with. */
+export type OptionsOf<Name extends ModelName> = Parameters<(typeof zoo)[Name]>[0]
 
 /** What a network gives for its input. */
 export type Kind = 'classification' | 'segmentation' | 'detection' | 'text'
@@ -175,6 +184,62 @@ const facts: { readonly [name in ModelName]: Entry } = {
     parameters: 99_071_455,
     input: [3, 640, 640],
   },
+  textcnn: { paper: 'Kim 2014', kind: 'text', parameters: 5_990_402, input: [20] },
+  transformer_base: {
+    paper: 'Vaswani et al. 2017',
+    kind: 'text',
+    parameters: 63_082_496,
+    input: [1024],
+  },
+  transformer_big: {
+    paper: 'Vaswani et al. 2017',
+    kind: 'text',
+    parameters: 214_245_376,
+    input: [1024],
+  },
+  'bert-base-uncased': {
+    paper: 'Devlin et al. 2018',
+    kind: 'text',
+    parameters: 109_514_298,
+    input: [512],
+  },
+  'bert-base-cased': {
+    paper: 'Devlin et al. 2018',
+    kind: 'text',
+    parameters: 108_340_804,
+    input: [512],
+  },
+  'bert-large-uncased': {
+    paper: 'Devlin et al. 2018',
+    kind: 'text',
+    parameters: 335_174_458,
+    input: [512],
+  },
+  'bert-large-cased': {
+    paper: 'Devlin et al. 2018',
+    kind: 'text',
+    parameters: 333_610_308,
+    input: [512],
+  },
+  gpt2: { paper: 'Radford et al. 2019', kind: 'text', parameters: 124_439_808, input: [1024] },
+  'gpt2-medium': {
+    paper: 'Radford et al. 2019',
+    kind: 'text',
+    parameters: 354_823_168,
+    input: [1024],
+  },
+  'gpt2-large': {
+    paper: 'Radford et al. 2019',
+    kind: 'text',
+    parameters: 774_030_080,
+    input: [1024],
+  },
+  'gpt2-xl': {
+    paper: 'Radford et al. 2019',
+    kind: 'text',
+    parameters: 1_557_611_200,
+    input: [1024],
+  },
 }
 
 const names = Object.keys(facts) as readonly ModelName[]
@@ -191,8 +256,12 @@ export function list(): (Facts & { readonly name: ModelName })[] {
  *
  * @throws BurnishError when there is no network of that name.
  */
-export function create<Name extends ModelName>(name: Name, options?: ModelOptions): ModelOf<Name> {
+export function create<Name extends ModelName>(
+  name: Name,
+  options?: OptionsOf<Name>,
+): ModelOf<Name> {
   if (!Object.hasOwn(zoo, name))
     fail(`create: there is no network ${String(name)}; list() gives ${names.join(', ')}`)
-  return zoo[name](options) as ModelOf<Name>
+  const make = zoo[name] as unknown as (given?: OptionsOf<Name>) => ModelOf<Name>
+  return make(options)
 }
