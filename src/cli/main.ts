@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { BurnishError } from '../base/errors.js'
+import { list } from '../models/index.js'
 import { datasets } from './datasets.js'
 import { type EvaluateOptions, evaluate } from './evaluate.js'
 import { type ExplainOptions, explain } from './explain.js'
@@ -13,8 +14,9 @@ import { type InspectOptions, inspect } from './inspect.js'
 import { models } from './models.js'
 import { nearest } from './nearest.js'
 import { type PredictOptions, predict } from './predict.js'
+import { type ProfileOptions, profile } from './profile.js'
 import { type TrainOptions, train } from './train.js'
-import { whole } from './values.js'
+import { sizes, whole } from './values.js'
 
 const INTERRUPTED = 130
 
@@ -82,6 +84,9 @@ function withFields(command: Command, fields: readonly Field[]): Command {
 
 const listed = (entries: readonly { readonly name: string; readonly about: string }[]) =>
   entries.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')
+/** Words in lines that fit a screen. */
+const wrapped = (words: readonly string[]) =>
+  (words.join(', ').match(/.{1,94}(?:, |$)/g) ?? []).map((line) => `  ${line.trimEnd()}`).join('\n')
 const MODELS = listed(Object.entries(models).map(([name, { about }]) => ({ name, about })))
 const DATA = listed(Object.values(datasets))
 
@@ -106,6 +111,7 @@ Examples:
   burnish predict runs/digits seven.png                what it sees in a picture
   burnish inspect runs/digits                          the weights it ended with
   burnish explain lenet                                what one training step does, kernel by kernel
+  burnish profile resnet18                             where the time of a training step goes
   burnish info                                         what this machine offers`,
   )
 
@@ -226,6 +232,39 @@ A kernel is what runs between two waits of the threads; a dot marks those on one
   )
   .action((model: string, options: ExplainOptions) =>
     settle((signal) => explain(model, options, signal)),
+  )
+
+const profile_ = program
+  .command('profile')
+  .summary('where the time of a training step goes: kernels, layers, shares of the ceilings')
+  .description(
+    'Measures for a second what this machine can reach, runs training steps of a network on made-up\ninput, and lists its layers and kernels by the time they take: speed, bytes moved, and the share of\nthe ceiling that limits them: multiply-adds (fma), or memory (mem; in a cache it may pass 100 %).',
+  )
+  .argument('<model>', 'a network of the zoo')
+  .option('--input <sizes>', "sizes of one input, 3,64,64 (default: the network's own)", sizes)
+  .option('--batch-size <n>', 'inputs a step (default: 8)', whole(1))
+  .option('--steps <n>', 'steps that are timed', whole(1), 20)
+  .option('--inference', 'the forward pass alone, in evaluation mode', false)
+  .option('--top <n>', 'rows of each table', whole(1), 15)
+  .option(
+    '--trace <file>',
+    'write a trace of the last steps, each thread a row, for ui.perfetto.dev',
+  )
+withFields(profile_, machineFields)
+  .option('--json', 'the same as one JSON object', false)
+  .addHelpText(
+    'after',
+    `
+Networks:
+${wrapped(list().map(({ name }) => name))}
+
+Examples:
+  burnish profile lenet --batch-size 64 --threads 1
+  burnish profile resnet18 --input 3,64,64 --tier native --trace trace.json
+  burnish profile mobilenet_v2 --inference --json | jq '.layers[:3]'`,
+  )
+  .action((model: string, options: ProfileOptions) =>
+    settle((signal) => profile(model, options, signal)),
   )
 
 program

@@ -8,6 +8,7 @@ import type {
   RunReport,
   Storage,
 } from '../compiler/program.js'
+import { median } from '../train/profile.js'
 
 const KEPT_RUNS = 1000
 
@@ -72,12 +73,6 @@ export function trainingStep(programs: readonly Recorded[]): Recorded | undefine
   return programs
     .filter(({ program }) => program.arguments.some(({ role }) => role === 'update'))
     .sort((a, b) => b.milliseconds.length - a.milliseconds.length)[0]
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
 export interface StepFigures {

@@ -21,6 +21,14 @@ export function number(ok: (value: number) => boolean, rule: string): (text: str
   }
 }
 
+/** Whole numbers of 1 or more, between commas: `3,224,224`. */
+export function sizes(text: string): readonly number[] {
+  const values = text.split(/[,x×]/).map(Number)
+  if (!values.every((value) => Number.isSafeInteger(value) && value > 0))
+    throw new InvalidArgumentError('It must be sizes between commas, such as 3,224,224.')
+  return values
+}
+
 export const positive = number((value) => value > 0, 'a number above 0')
 export const fraction = number(
   (value) => value >= 0 && value < 1,

@@ -5,6 +5,7 @@ import type { Parameter } from '../tensor/parameter.js'
 import type { Tensor } from '../tensor/tensor.js'
 import type { Json } from './json.js'
 import type { Values } from './metrics.js'
+import type { Profile } from './profile.js'
 
 export interface StepEvent {
   /** From 1. */
@@ -34,6 +35,8 @@ export interface EpochEvent {
 
 export interface History {
   readonly epochs: readonly EpochEvent[]
+  /** With `profile`: what the timed steps cost. */
+  readonly profile?: Profile
 }
 
 /** A run as callbacks see it. */
@@ -55,6 +58,8 @@ export interface Run {
 export interface Callback {
   onStart?(run: Run): void | Promise<void>
   onStep?(event: StepEvent, run: Run): void | Promise<void>
+  /** With `profile`: once, after the timed steps. */
+  onProfile?(profile: Profile, run: Run): void | Promise<void>
   onEpochEnd?(event: EpochEvent, run: Run): void | Promise<void>
   /** After the last epoch, also one that `stop` made the last; not when the run fails or is aborted. */
   onEnd?(run: Run): void | Promise<void>

@@ -22,6 +22,7 @@ import { measurementOf } from './events.js'
 import type { FileSystem } from './files.js'
 import type { Json } from './json.js'
 import { Means, type Values } from './metrics.js'
+import { type Profile, profiler } from './profile.js'
 import { grouped, type StepSettings, stepper } from './step.js'
 import { compareTiers } from './tier.js'
 
@@ -38,6 +39,15 @@ export interface CheckpointPlan {
   readonly files?: FileSystem
 }
 
+export interface ProfilePlan {
+  /** Steps that are timed; 20 by default. A shorter run is profiled with the steps it has. */
+  readonly steps?: number
+  /** Steps before them; 5 by default. */
+  readonly after?: number
+  /** Measures for a second what the machine can reach, too: `profile.ceilings`. False by default. */
+  readonly ceilings?: boolean
+}
+
 export interface FitOptions extends StepSettings {
   readonly epochs: number
   /** Evaluated after each epoch. */
@@ -50,6 +60,11 @@ export interface FitOptions extends StepSettings {
   /** Batches whose gradients make one step: they equal those of one batch with all their samples. 1 by default. */
   readonly accumulate?: number
   readonly callbacks?: readonly Callback[]
+  /**
+   * Times some steps kernel by kernel, after the first few, which compile: the result is `profile` of the history, and goes
+   * to the callbacks' `onProfile` as soon as it is there. Numbers stay the same. A device that interprets graphs gives none.
+   */
+  readonly profile?: boolean | ProfilePlan
   readonly checkpoint?: CheckpointPlan
   /**
    * True: goes on from the newest checkpoint of `checkpoint.folder`, or begins where it has none. A path: goes on from
@@ -87,6 +102,7 @@ function check(batches: TrainingBatches, options: FitOptions): void {
   }
   whole('epochs', epochs)
   whole('accumulate', accumulate)
+  if (typeof options.profile === 'object') whole('profile.steps', options.profile.steps ?? 1)
   if (checkpoint?.everySteps !== undefined) whole('checkpoint.everySteps', checkpoint.everySteps)
   if (batches.length === 0)
     fail('fit: the loader has no batches: the data set is empty, or dropLast leaves nothing of it')
@@ -120,6 +136,8 @@ class Fit {
   readonly #options: FitOptions
   readonly #history: EpochEvent[] = []
   readonly #callbacks: readonly Callback[]
+  /** Times steps, where that was asked for. */
+  readonly #profiler: ReturnType<typeof profiler> | undefined
   readonly #place: Place = {
     epoch: 1,
     done: 0,
@@ -143,6 +161,8 @@ class Fit {
     this.#batches = batches
     this.#options = options
     this.#callbacks = options.callbacks ?? []
+    const { profile = false } = options
+    if (profile !== false) this.#profiler = profiler(profile === true ? {} : profile)
   }
 
   async run(): Promise<History> {
@@ -168,13 +188,21 @@ class Fit {
         const validation = this.#options.validate ? await validate(this.#options.validate) : {}
         await this.#endEpoch(run, validation)
       }
+      await this.#profiled(run, await this.#profiler?.end())
     } catch (error) {
+      this.#profiler?.stop()
       const { signal } = this.#options
       if (signal?.aborted && error === signal.reason) await this.#save()
       throw error
     }
     for (const callback of this.#callbacks) await callback.onEnd?.(run)
-    return { epochs: this.#history }
+    const profile = this.#profiler?.profile
+    return { epochs: this.#history, ...(profile && { profile }) }
+  }
+
+  async #profiled(run: Run, profile: Profile | undefined): Promise<void> {
+    if (profile === undefined) return
+    for (const callback of this.#callbacks) await callback.onProfile?.(profile, run)
   }
 
   /** The rest of the epoch, step by step. */
@@ -193,6 +221,7 @@ class Fit {
         step(group),
       )
       await this.#compareTier()
+      await this.#profiled(run, await this.#profiler?.stepped())
       for (const part of sums) {
         place.means.add(part.sums, part.samples)
         place.samples += part.samples

@@ -1,4 +1,5 @@
 export { type EarlyStoppingOptions, earlyStopping, historyLog } from './callbacks.js'
+export { type CeilingOptions, type Ceilings, measureCeilings } from './ceilings.js'
 export {
   bestCheckpoint,
   type Checkpoint,
@@ -23,6 +24,24 @@ export type {
   StepEvent,
 } from './events.js'
 export type { FileSystem, OpenFile } from './files.js'
-export { type CheckpointPlan, type FitOptions, fit, type TrainingBatches } from './fit.js'
+export {
+  type CheckpointPlan,
+  type FitOptions,
+  fit,
+  type ProfilePlan,
+  type TrainingBatches,
+} from './fit.js'
 export { accuracy, type Metric, meanOf, topK, type Values } from './metrics.js'
 export { type Confusion, confusion, predict } from './predict.js'
+export {
+  type Cost,
+  type KernelCost,
+  type LayerCost,
+  type Profile,
+  profileOf,
+  shareOfCeiling,
+  type Watch,
+  watchRuns,
+} from './profile.js'
+export type { Runs } from './timed.js'
+export type { Trace, TraceEvent } from './trace.js'

@@ -1,8 +1,9 @@
 // What a program's runs cost: time, speed and bytes of each kernel and each layer, and how long threads waited for each
 // other. Made of the times that a device tells with each run.
 import type { Program, RunReport } from '../compiler/program.js'
+import { currentDevice } from '../tensor/devices.js'
 import { observeRuns } from '../tensor/observe.js'
-import type { Ceilings } from './ceilings.js'
+import { type Ceilings, measureCeilings } from './ceilings.js'
 import { type Runs, timedSteps } from './timed.js'
 import { type Trace, traceOf } from './trace.js'
 
@@ -149,5 +150,53 @@ export function watchRuns(): Watch {
         .map(([program, reports]) => ({ program, reports }))
         .sort((a, b) => Number(updates(b)) - Number(updates(a)) || spent(b) - spent(a)),
     stop,
+  }
+}
+
+const TIMED_STEPS = 20
+const STEPS_BEFORE = 5
+
+/** Times some steps of a loop that tells after each one. */
+export function profiler(plan: {
+  readonly steps?: number
+  readonly after?: number
+  readonly ceilings?: boolean
+}): {
+  /** The result, once it is there. */
+  readonly profile: Profile | undefined
+  /** After each step; gives the result after the last of the timed ones. */
+  stepped(): Promise<Profile | undefined>
+  /** After the last step of a run: the result, unless it was given before or no step was timed. */
+  end(): Promise<Profile | undefined>
+  /** Ends it without a result. */
+  stop(): void
+} {
+  const { steps = TIMED_STEPS, after = STEPS_BEFORE } = plan
+  let done = 0
+  let watch: Watch | undefined = after === 0 ? watchRuns() : undefined
+  let profile: Profile | undefined
+  const finish = async () => {
+    if (watch === undefined) return undefined
+    watch.stop()
+    const [runs] = watch.runs()
+    watch = undefined
+    if (runs === undefined) return undefined
+    const ceilings = plan.ceilings ? await measureCeilings(await currentDevice()) : undefined
+    // A device that may choose has chosen for each program by itself.
+    const same = ceilings?.machine === runs.program.machine.name
+    profile = profileOf(runs, same ? ceilings : undefined)
+    return profile
+  }
+  return {
+    get profile() {
+      return profile
+    },
+    async stepped() {
+      done++
+      if (done === after) watch = watchRuns()
+      return done === after + steps ? finish() : undefined
+    },
+    end: finish,
+    stop: () => watch?.stop(),
   }
 }
