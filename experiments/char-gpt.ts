@@ -1,5 +1,5 @@
-// A small GPT-2 learns a text letter by letter: by default this project's own documentation, a tenth of which it never
-// sees while it learns. `npm run experiment -- char-gpt [--text FILE] [--steps 1500]`
+// A small GPT-2 learns a text letter by letter: by default this project's own documentation and source, a tenth of which
+// it never sees while it learns. `npm run experiment -- char-gpt [--text FILE] [--steps 1500]`
 //
 // Its loss on the part kept back, in bits a character, stands beside those of two tables counted from the same text: how
 // often each character occurs, and how often after the one before.
@@ -14,9 +14,13 @@ import { experiment, root, round, seconds } from './support.js'
 const UNKNOWN = '\ufffd'
 const RARE = 5
 
-function ownDocumentation(): string {
-  const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
-  const files = ['README.md', ...docs.sort().map((name) => join('docs', name))]
+function ownText(): string {
+  const inside = (folder: string, ending: string) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith(ending))
+      .sort()
+      .map((name) => join(folder, name))
+  const files = ['README.md', ...inside('docs', '.md'), ...inside('src', '.ts')]
   return files.map((file) => readFileSync(join(root, file), 'utf8')).join('\n')
 }
 
@@ -58,7 +62,7 @@ function tables(learned: Int32Array, kept: Int32Array, size: number) {
   return { unigram: unigram / (kept.length - 1), bigram: bigram / (kept.length - 1) }
 }
 
-const title = 'A character GPT learns the documentation of this project'
+const title = 'A character GPT learns the documentation and source of this project'
 const defaults = {
   seed: 1,
   text: '',
@@ -73,7 +77,7 @@ const defaults = {
 }
 await experiment('char-gpt', title, defaults, async (settings) => {
   const { steps, batchSize, length, features, layers, heads, dropout, lr } = settings
-  const text = settings.text === '' ? ownDocumentation() : readFileSync(settings.text, 'utf8')
+  const text = settings.text === '' ? ownText() : readFileSync(settings.text, 'utf8')
   const { alphabet, learned, kept, encode } = prepare(text)
   const known = tables(learned, kept, alphabet.length)
   const model = new GPT2({
