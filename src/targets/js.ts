@@ -236,7 +236,7 @@ export function kernelSource(kernel: Kernel): string {
   const buffers = kernel.buffers.map(bufferName).join(', ')
   const locals = [...localsOf(kernel.body).keys()]
   return [
-    `function ${kernel.name.replace(/\W/g, '_')}(begin, end, [${buffers}], report) {`,
+    `function kernel_${kernel.name.replace(/\W/g, '_')}(begin, end, [${buffers}], report) {`,
     ...(locals.length > 0 ? [`  let ${locals.join(', ')}`] : []),
     `  for (let ${variable} = begin; ${variable} < end; ${variable}++) {`,
     ...kernel.body.flatMap((s) => statementLines(kernel, s, '    ')),
