@@ -4,6 +4,7 @@ import { evaluate } from '../src/graph/interpret.js'
 import type { InputNode } from '../src/graph/node.js'
 import * as F from '../src/nn/functional.js'
 import { MultiheadAttention } from '../src/nn/layers/attention.js'
+import { GRU, LSTM, RNN } from '../src/nn/layers/recurrent.js'
 import { TransformerDecoderLayer, TransformerEncoderLayer } from '../src/nn/layers/transformer.js'
 import type { AnyModule } from '../src/nn/module.js'
 import { grad } from '../src/tensor/backward.js'
@@ -60,6 +61,9 @@ function filled<M extends AnyModule>(layer: M, shapes: unknown): M {
   for (const [name, parameter] of Object.entries(state)) parameter.set(fill(name, parameter.shape))
   return layer
 }
+
+/** The output alone: the cases have no more. */
+const recurrent = ([output]: readonly [Tensor, unknown]) => output
 
 const list = (value: GoldenArgument) => Float32Array.from(value as readonly number[])
 
@@ -158,6 +162,16 @@ export const operations: { readonly [op: string]: Operation } = {
     const made = new MultiheadAttention(x('q').shape[2], num_heads as number, { batchFirst: true })
     return filled(made, state_dict).forward(x('q'), x('k'), x('v'))
   },
+  lstm: (x, { state_dict }) => {
+    const given = { numLayers: 2, bidirectional: true, batchFirst: true }
+    return recurrent(filled(new LSTM(5, 7, given), state_dict).forward(x('input')))
+  },
+  gru: (x, { state_dict }) =>
+    recurrent(
+      filled(new GRU(5, 7, { numLayers: 2, batchFirst: true }), state_dict).forward(x('input')),
+    ),
+  rnn: (x, { state_dict }) =>
+    recurrent(filled(new RNN(5, 7, { batchFirst: true }), state_dict).forward(x('input'))),
   TransformerEncoderLayer: (x, { nhead, state_dict, ...args }) => {
     const given = { ...options<object>(args), batchFirst: true }
     const made = new TransformerEncoderLayer(x('src').shape[2], nhead as number, given)

@@ -9,7 +9,7 @@ import { difference, type GoldenCase, golden } from './support.js'
 
 const GROUPS = ['conv', 'pool', 'activation', 'norm', 'linear', 'loss', 'transformer']
 /** Recurrent layers and CTC come with `scan`. */
-const LATER = ['ctc_loss', 'lstm', 'gru', 'rnn']
+const LATER = ['ctc_loss']
 
 interface Begun {
   readonly tensors: readonly Tensor[]

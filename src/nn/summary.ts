@@ -162,13 +162,20 @@ function tensorsOf(output: unknown): Tensor[] {
 }
 
 /** Credits the multiply-adds of every contraction behind these nodes, once, to the path of the layer that built it. */
-function credit(roots: readonly Node[], seen: Set<Node>, into: Map<string, number>): void {
+function credit(
+  roots: readonly Node[],
+  seen: Set<Node>,
+  into: Map<string, number>,
+  times = 1,
+): void {
   const stack = [...roots]
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
     if (seen.has(node)) continue
     seen.add(node)
     if (node.kind === 'contract')
-      into.set(node.label, (into.get(node.label) ?? 0) + multiplyAdds(node.spec))
+      into.set(node.label, (into.get(node.label) ?? 0) + times * multiplyAdds(node.spec))
+    if (node.kind === 'scan')
+      credit([...node.loop.next, ...node.loop.ys], seen, into, times * node.loop.length)
     stack.push(...node.args)
   }
 }
