@@ -173,7 +173,8 @@ function choosePanel(
 
 /**
  * The leading summed axes that go outside of the output's loops, so that the panel one tile reads stays in the
- * first-level cache and serves all tiles; partial sums then pass through memory, once a block.
+ * first-level cache and serves all tiles; partial sums then pass through memory, once a block. The axis at the border is
+ * cut in two, so that a block is as long as the cache allows.
  */
 function hoist(
   summed: readonly Axis[],
@@ -183,31 +184,41 @@ function hoist(
   free: (axis: Axis) => boolean,
 ): Pick<TilePlan, 'hoisted' | 'summed' | 'cuts'> {
   const cache = context.machine.firstLevelCache
-  const panel = (axes: readonly Axis[]) =>
-    axes.reduce((n, axis) => n * axis.extent, 1) * panelWidth * 4
-  if (panel(summed) <= HOIST_FROM * cache) return { hoisted: [], summed, cuts: [] }
+  const length = (axes: readonly Axis[]) => axes.reduce((n, axis) => n * axis.extent, 1)
+  const panel = (axes: readonly Axis[]) => length(axes) * panelWidth * 4
+  const whole = { hoisted: [], summed, cuts: [] }
+  if (panel(summed) <= HOIST_FROM * cache) return whole
   let count = 0
-  while (count < summed.length - 1 && panel(summed.slice(count)) > cache) count++
-  const hoisted = summed.slice(0, count)
+  while (count < summed.length && panel(summed.slice(count)) > cache) count++
+  const border = summed[count - 1]
   const rest = summed.slice(count)
-  const [axis] = rest
-  // One long axis is left: it is cut in blocks of its own.
-  const block = axis ? largestDivisor(axis.extent, Math.floor(cache / (panelWidth * 4))) : 1
-  if (rest.length !== 1 || !free(axis) || block === axis.extent || block < LEAST_BLOCK)
-    return { hoisted, summed: rest, cuts: [] }
+  const block = free(border)
+    ? largestDivisor(border.extent, Math.floor(cache / panel(rest)))
+    : border.extent
+  const cut = block < border.extent && panel(rest) * block <= cache
+  if ((cut ? block : 1) * length(rest) < LEAST_BLOCK) {
+    // Blocks would be short: a longer sum over a panel in the next cache is better.
+    const longer = [...summed.keys()].reverse().find((k) => length(summed.slice(k)) >= LEAST_BLOCK)
+    return { hoisted: summed.slice(0, longer), summed: summed.slice(longer ?? 0), cuts: [] }
+  }
+  if (!cut) return { hoisted: summed.slice(0, count), summed: rest, cuts: [] }
   const { names, extents } = domain.space
   const part = (name: string, extent: number): Axis => {
-    const variable = names.variable(`${axis.variable.name}${name}`)
+    const variable = names.variable(`${border.variable.name}${name}`)
     extents.set(variable.id, extent)
     return { variable, extent }
   }
-  const outer = part('h', axis.extent / block)
+  const outer = part('h', border.extent / block)
   const inner = part('l', block)
-  const whole = addAffine(ofVariable(outer.variable, block), ofVariable(inner.variable))
   return {
-    hoisted: [...hoisted, outer],
-    summed: [inner],
-    cuts: [{ variable: axis.variable, whole }],
+    hoisted: [...summed.slice(0, count - 1), outer],
+    summed: [inner, ...rest],
+    cuts: [
+      {
+        variable: border.variable,
+        whole: addAffine(ofVariable(outer.variable, block), ofVariable(inner.variable)),
+      },
+    ],
   }
 }
 
