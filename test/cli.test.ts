@@ -397,7 +397,21 @@ test('info: versions, threads, what WebAssembly can do, tiers', async () => {
   expect(json.threads).toBeGreaterThan(0)
 })
 
-test.each(['train', 'evaluate', 'predict', 'explain', 'info', 'inspect'])(
+test('models: the zoo, or a kind of it', async () => {
+  const { code, stdout } = await run(['models'])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^lenet \* +classification +LeCun et al\. 1998 +1×28×28 +61,706$/m)
+  expect(stdout).toMatch(/^yolox_s +detection +Ge et al\. 2021 +3×640×640 +8,968,255$/m)
+  const json = JSON.parse((await run(['models', 'detection', '--json'])).stdout)
+  expect(json.map(({ kind }: { kind: string }) => kind)).toEqual(Array(8).fill('detection'))
+  const wrong = await run(['models', 'detektion'])
+  expect(wrong.code).toBe(1)
+  expect(wrong.stderr).toMatch(
+    /no kind of network detektion: there are .*; did you mean detection\?/,
+  )
+})
+
+test.each(['train', 'evaluate', 'predict', 'explain', 'info', 'inspect', 'models'])(
   '%s --help has examples',
   async (command) => {
     const { code, stdout } = await run([command, '--help'])

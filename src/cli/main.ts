@@ -17,6 +17,7 @@ import { type PredictOptions, predict } from './predict.js'
 import { type ProfileOptions, profile } from './profile.js'
 import { type TrainOptions, train } from './train.js'
 import { sizes, whole } from './values.js'
+import { listNetworks } from './zoo.js'
 
 const INTERRUPTED = 130
 
@@ -112,6 +113,7 @@ Examples:
   burnish inspect runs/digits                          the weights it ended with
   burnish explain lenet                                what one training step does, kernel by kernel
   burnish profile resnet18                             where the time of a training step goes
+  burnish models                                       the networks there are
   burnish info                                         what this machine offers`,
   )
 
@@ -265,6 +267,23 @@ Examples:
   )
   .action((model: string, options: ProfileOptions) =>
     settle((signal) => profile(model, options, signal)),
+  )
+
+program
+  .command('models')
+  .summary('the networks of the zoo: kind, paper, input, parameters')
+  .argument('[kind]', 'classification, segmentation, detection or text')
+  .option('--json', 'one JSON array', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish models
+  burnish models detection
+  burnish models --json | jq -r '.[].name'`,
+  )
+  .action((kind: string | undefined, options: { readonly json: boolean }) =>
+    settle(() => listNetworks(kind, options)),
   )
 
 program
