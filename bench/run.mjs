@@ -1,23 +1,17 @@
-// `npm run bench -- WORKLOAD [--threads N] [--tier wasm|native|auto] [--loop compiled|imperative] [--json]`: one
-// measurement. `… --against pytorch|wasm|imperative [--rounds N]`: interleaved with the peer, medians and ratios, written to
-// bench/results/. PyTorch runs by `/usr/bin/python3 ../shared/bench/pytorch.py` where torch can be imported.
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { cpus, platform, release } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+// `npm run bench -- WORKLOAD… [--threads N] [--tier wasm|native|auto] [--loop compiled|imperative] [--json]`: one
+// measurement each. `… --against pytorch|onnx|tfjs|jax|wasm|imperative|all [--rounds N]`: in turn with those peers, medians
+// and ratios, written to bench/results/. `-- gemm` and `-- conv` sweep matrix products and the convolutions of ResNet-50,
+// `-- all` does everything. Environment: BENCH_SECONDS of each timing (4), BENCH_RESULTS, another folder for the results.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { compare } from './against.mjs'
+import { names } from './data.mjs'
+import { root, stop } from './machine.mjs'
+import { burnish, named, peers } from './peers.mjs'
+import { sweep, sweeps } from './sweep.mjs'
 
-const WORKLOADS = ['lenet64', 'lenet512']
-const PYTHON = '/usr/bin/python3'
-const here = dirname(fileURLToPath(import.meta.url))
-const root = dirname(here)
-const peerScript = join(root, '../shared/bench/pytorch.py')
-
-function stop(message) {
-  console.error(message)
-  process.exit(1)
-}
+const TIERS = ['wasm', 'native', 'auto']
 
 let parsed
 try {
@@ -36,122 +30,105 @@ try {
   stop(error.message)
 }
 const { values: options, positionals } = parsed
-const [workload = 'lenet64'] = positionals
+const chosen = positionals.length > 0 ? positionals : ['lenet64']
 const threads = Number(options.threads)
 const rounds = Number(options.rounds)
-if (positionals.length > 1 || !WORKLOADS.includes(workload))
-  stop(`no workload ${positionals.join(' ')}; there are: ${WORKLOADS.join(', ')}`)
+const unknown = chosen.find((name) => ![...names, ...Object.keys(sweeps), 'all'].includes(name))
+if (unknown !== undefined)
+  stop(
+    `no workload ${unknown}; there are: ${[...names, ...Object.keys(sweeps)].join(', ')}, and all`,
+  )
 if (!Number.isInteger(threads) || threads < 1)
   stop(`--threads ${options.threads}: a whole number of 1 or more`)
 if (!Number.isInteger(rounds) || rounds < 1)
   stop(`--rounds ${options.rounds}: a whole number of 1 or more`)
 if (!['compiled', 'imperative'].includes(options.loop))
   stop(`--loop ${options.loop}: compiled or imperative`)
-if (!['wasm', 'native', 'auto'].includes(options.tier))
-  stop(`--tier ${options.tier}: wasm, native or auto`)
+if (!TIERS.includes(options.tier)) stop(`--tier ${options.tier}: wasm, native or auto`)
 if (!existsSync(join(root, 'dist/index.js'))) stop('dist/ is missing: run `npm run build` first')
-
-function line(command, args) {
-  const { status, stdout } = spawnSync(command, args, {
-    cwd: root,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  return status === 0 ? JSON.parse(stdout) : stop(`${[command, ...args].join(' ')} failed`)
-}
-const burnish = (loop, tier = options.tier) =>
-  line(process.execPath, [join(here, 'measure.mjs'), workload, String(threads), loop, tier])
-const peers = {
-  pytorch: () => line(PYTHON, [peerScript, workload, '--threads', String(threads)]),
-  imperative: () => burnish('imperative'),
-  wasm: () => burnish('compiled', 'wasm'),
-}
 
 function print(result) {
   if (options.json) return console.log(JSON.stringify(result))
-  const { peer, train_ms, infer_ms, first_step_ms, peak_rss_mb, loop = '', tier = '' } = result
-  console.log(
-    `${[peer, tier, loop, workload].filter((word) => word !== '').join(' ')}, ${threads} thread${threads > 1 ? 's' : ''}: train ${train_ms} ms, infer ${infer_ms} ms, first step after ${first_step_ms} ms, peak ${peak_rss_mb} MB`,
-  )
+  const { peer, loop = '', tier = '', workload, threads: on, train_error } = result
+  const figures = [
+    ['train', result.train_ms, 'ms'],
+    ['infer', result.infer_ms, 'ms'],
+    ['first step after', result.first_step_ms, 'ms'],
+    ['with a warm cache', result.warm_first_step_ms, 'ms'],
+    ['compiled in', result.compile_ms, 'ms'],
+    ['peak', result.peak_rss_mb, 'MB'],
+  ]
+  const told = figures
+    .filter(([, value]) => value !== undefined)
+    .map(([what, value, unit]) => `${what} ${value} ${unit}`)
+  if (train_error) told.push(`cannot train: ${train_error}`)
+  const who = [peer, tier, loop, workload].filter((word) => word !== '').join(' ')
+  console.log(`${who}, ${on} thread${on > 1 ? 's' : ''}: ${told.join(', ')}`)
 }
 
-const median = (list) => {
-  const sorted = [...list].sort((a, b) => a - b)
-  return sorted.length % 2
-    ? sorted[sorted.length >> 1]
-    : (sorted[sorted.length / 2 - 1] + sorted[sorted.length / 2]) / 2
-}
-const summary = (results, field) => {
-  const list = results.map((result) => result[field])
-  return { median: median(list), least: Math.min(...list), most: Math.max(...list) }
-}
-const FIELDS = ['train_ms', 'infer_ms', 'first_step_ms', 'peak_rss_mb']
-const summarise = (results) =>
-  Object.fromEntries(FIELDS.map((field) => [field, summary(results, field)]))
-
-function git(...args) {
-  try {
-    return execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
-  } catch {
-    return 'unknown'
-  }
+/** The peers of --against that are here; what others need is said. Stops when one that was asked for by name is not. */
+function present(words) {
+  const wanted = words.split(',').flatMap((word) => {
+    const found = named(word)
+    return found ?? stop(`--against ${word}: ${[...Object.keys(peers), 'tfjs', 'all'].join(', ')}`)
+  })
+  const here = wanted.filter((name) => {
+    const missing = peers[name].missing()
+    if (missing !== undefined) console.error(`skipped: ${name}: ${missing}`)
+    return missing === undefined
+  })
+  if (here.length === 0) stop('no peer is here')
+  return here
 }
 
-if (options.against === undefined) {
-  print(burnish(options.loop))
-} else {
-  const peer = peers[options.against]
-  if (peer === undefined) stop(`--against ${options.against}: pytorch, wasm or imperative`)
-  if (options.against === 'pytorch') {
-    if (!existsSync(peerScript)) stop(`${peerScript} is missing`)
-    try {
-      execFileSync(PYTHON, ['-c', 'import torch'], { stdio: 'ignore' })
-    } catch {
-      stop(
-        `torch cannot be imported by ${PYTHON}: apt-get install python3-torch python3-torchvision`,
-      )
+function against(workload, peerNames, settings) {
+  const done = compare(workload, peerNames, settings, print)
+  for (const { name, results, file } of done) {
+    if (options.json) console.log(JSON.stringify(results))
+    else {
+      const told = ['train_ms', 'infer_ms']
+        .filter((field) => field in results.ratio)
+        .map(
+          (field) =>
+            `${field.replace('_ms', '')} ${results.burnish[field].median} ms against ${results[name][field].median} ms (${results.ratio[field]} times)`,
+        )
+      console.log(`${name}: ${told.join(', ')}, medians of ${settings.rounds} rounds; in ${file}`)
     }
   }
-  const ours = []
-  const theirs = []
-  for (let round = 0; round < rounds; round++) {
-    // The order alternates, so that neither side always runs on the warmer machine.
-    const pair = [() => ours.push(burnish('compiled')), () => theirs.push(peer())]
-    for (const measure of round % 2 ? pair.reverse() : pair) measure()
-    for (const result of [ours[round], theirs[round]]) print(result)
-  }
-  const [a, b] = [summarise(ours), summarise(theirs)]
-  const results = {
-    workload,
-    threads,
-    tier: options.tier,
-    rounds,
-    burnish: a,
-    [options.against]: b,
-    ratio: Object.fromEntries(
-      FIELDS.map((field) => [field, Number((b[field].median / a[field].median).toFixed(3))]),
-    ),
-    date: new Date().toISOString(),
-    commit:
-      git('rev-parse', 'HEAD') +
-      (git('status', '--porcelain', '-uno', 'src') === '' ? '' : ' with changes'),
-    node: process.version,
-    ...(theirs[0].version && { pytorch_version: theirs[0].version }),
-    machine: `${cpus()[0].model.trim()}, ${cpus().length} CPUs, ${platform()} ${release()}`,
-    rows: { burnish: ours, [options.against]: theirs },
-  }
-  const folder = join(here, 'results')
-  mkdirSync(folder, { recursive: true })
-  const file = join(
-    folder,
-    [workload, `${threads}t`, ...(options.tier === 'wasm' ? [] : [options.tier]), options.against]
-      .join('-')
-      .concat('.json'),
-  )
-  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`)
-  if (options.json) console.log(JSON.stringify(results))
-  else
-    console.log(
-      `train ${a.train_ms.median} ms against ${b.train_ms.median} ms (${results.ratio.train_ms} times), infer ${a.infer_ms.median} ms against ${b.infer_ms.median} ms (${results.ratio.infer_ms} times), medians of ${rounds} rounds; in ${file}`,
+}
+
+/** Everything that docs/performance.md shows; about twenty minutes with two rounds. */
+async function everything() {
+  process.env.BENCH_SECONDS ??= '1.5'
+  const all = present('all')
+  for (const name of Object.keys(sweeps)) await sweep(name, options)
+  for (const workload of names) {
+    against(workload, all, { threads: 1, tier: 'native', rounds })
+    against(
+      workload,
+      ['pytorch'].filter((name) => all.includes(name)),
+      {
+        threads: 1,
+        tier: 'wasm',
+        rounds,
+      },
     )
+    against(
+      workload,
+      ['pytorch'].filter((name) => all.includes(name)),
+      {
+        threads: 2,
+        tier: 'native',
+        rounds,
+      },
+    )
+  }
+}
+
+for (const name of chosen) {
+  if (name === 'all') await everything()
+  else if (name in sweeps) await sweep(name, options)
+  else if (options.against !== undefined)
+    against(name, present(options.against), { threads, tier: options.tier, rounds })
+  else print(burnish(name, { threads, loop: options.loop, tier: options.tier }))
 }
