@@ -36,7 +36,8 @@ function pull(
   )
 }
 
-function through(of: Node, leaves: readonly Node[], G: Node): (Node | undefined)[] {
+/** As `gradients`, of one node for leaves taken as independent of each other. */
+export function through(of: Node, leaves: readonly Node[], G: Node): (Node | undefined)[] {
   return pull([of], leaves, [G])
 }
 

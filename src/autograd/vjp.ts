@@ -95,6 +95,7 @@ const rules: { readonly [K in Kind]: Rule<NodeOf<K>> } = {
   },
   scatterAdd: (node, G) => [undefined, gather(node.axis, G, node.args[0])],
   detach: () => NONE,
+  after: (_node, G) => [G],
   composite: (node, G, walk) =>
     node.gradient ? node.gradient(node, G) : walk.through(node.expand(), node.args, G),
   // The walk brings the gradients of all results of a scan together, and asks scanGradient.

@@ -198,11 +198,23 @@ export function linear(index: readonly Affine[], shape: Shape): Affine {
   return at
 }
 
-/** Reshapes do not move elements: the node whose buffer serves for `node` too. */
+/** Reshapes do not move elements, and waiting does not either: the node whose buffer serves for `node` too. */
 export function baseOf(node: Node): Node {
   let base = node
-  while (base.kind === 'view' && base.op.type === 'reshape') base = base.args[0]
+  while (keepsPlace(base)) base = base.args[0]
   return base
+}
+
+function keepsPlace(node: Node): boolean {
+  return node.kind === 'after' || (node.kind === 'view' && node.op.type === 'reshape')
+}
+
+/** What must have been computed before the node is read where it lies: its base, and what it waits for. */
+export function awaited(node: Node): Node[] {
+  const out: Node[] = []
+  let at = node
+  for (; keepsPlace(at); at = at.args[0]) if (at.kind === 'after') out.push(baseOf(at.args[1]))
+  return [at, ...out]
 }
 
 export interface Access {
@@ -261,6 +273,9 @@ export function accessesOf(
         )
         return
       }
+      case 'after':
+        // Waits for what the same kernel computes.
+        throw new Unfoldable(node)
       default:
         for (const arg of node.args) visit(arg, at, held, dynamic)
     }

@@ -11,6 +11,7 @@
 // is fixed; a reduction over P and L follows.
 import { type Contract, type Index, isPlain, makeContract, plain } from '../graph/contract.js'
 import {
+  after,
   concat,
   constant,
   contract,
@@ -144,6 +145,8 @@ class Blocking implements Layout {
         const [index, source] = blocked()
         return scatterAdd(node.axis, node.shape[node.axis], index, source)
       }
+      case 'after':
+        return r.isNative(first) ? after(r.laid(first), r.either(node.args[1])) : undefined
       case 'detach':
         return r.laid(first)
       case 'view':

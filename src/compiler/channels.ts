@@ -6,6 +6,7 @@
 // through a view.
 import { type Index, isPlain, makeContract } from '../graph/contract.js'
 import {
+  after,
   concat,
   constant,
   contract,
@@ -97,6 +98,8 @@ function layoutFor(machine: Machine): Layout {
     switch (node.kind) {
       case 'map':
         return map(node.fn, ...node.args.map((arg) => r.laid(arg)))
+      case 'after':
+        return r.isNative(first) ? after(r.laid(first), r.either(node.args[1])) : undefined
       case 'detach':
         return r.laid(first)
       case 'concat':

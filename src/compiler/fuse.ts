@@ -8,8 +8,8 @@
 import { invariant } from '../base/errors.js'
 import { sameShape, sizeOf } from '../base/shape.js'
 import { resultCount, resultOf } from '../graph/loop.js'
-import { type Node, type NodeOf, rootsOf, topological } from '../graph/node.js'
-import { accessesOf, baseOf, sameIndex, Unfoldable } from './access.js'
+import { isAgain, type Node, type NodeOf, rootsOf, topological } from '../graph/node.js'
+import { accessesOf, awaited, baseOf, sameIndex, Unfoldable } from './access.js'
 import { contractDomain } from './contraction.js'
 import {
   alternates,
@@ -396,13 +396,17 @@ class Grouping {
   }
 
   private link(group: Group, node: Node): void {
-    const base = baseOf(node)
-    const parts = this.parts.get(base)
-    if (parts) for (const part of parts) this.precedence.need(group, part)
-    else {
+    for (const need of this.needsOf(node)) if (need !== group) this.precedence.need(group, need)
+  }
+
+  /** The groups that must have run before the node is read. */
+  private needsOf(node: Node): Group[] {
+    return awaited(node).flatMap((base) => {
+      const parts = this.parts.get(base)
+      if (parts) return parts
       const need = this.groupOf.get(base)
-      if (need && need !== group) this.precedence.need(group, need)
-    }
+      return need ? [need] : []
+    })
   }
 
   private addConcat(node: NodeOf<'concat'>): void {
@@ -552,6 +556,8 @@ class Grouping {
 
   /** Adds `node` to the group when its domain and all it reads of the group allow. */
   private join(group: RowGroup, node: Node): boolean {
+    // What is computed again is computed as before, by kernels of its own: so sums come out in the same order.
+    if (isAgain(node) !== isAgain(group.members[0].node)) return false
     const kept = group.shape.filter((_, i) => !group.reduced.includes(i))
     let level: 'full' | 'row'
     if (node.kind === 'reduce') {
@@ -586,9 +592,9 @@ class Grouping {
     for (const access of accesses) {
       const member = group.members.find((m) => m.node === access.node)
       if (!member) {
-        for (const need of this.parts.get(baseOf(access.node)) ?? [this.needOf(access.node)]) {
+        for (const need of this.needsOf(access.node)) {
           if (need === group) return false
-          if (need) needs.add(need)
+          needs.add(need)
         }
         continue
       }

@@ -36,6 +36,11 @@ export class Relayout {
     return out
   }
 
+  /** The node as it is computed. */
+  either(node: Node): Node {
+    return this.isNative(node) ? this.laid(node) : this.plain(node)
+  }
+
   laid(node: Node): Node {
     const known = this.laids.get(node)
     if (known) return known

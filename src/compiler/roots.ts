@@ -1,6 +1,7 @@
 // Roots: the nodes that must exist outside of a register. Contractions, reductions, scattered and joined
 // tensors and results are; element-wise values are where computing them again would cost more than keeping.
-import type { Graph, Node } from '../graph/node.js'
+import { type Graph, type Node, withArgs } from '../graph/node.js'
+import { describe } from '../graph/print.js'
 import { baseOf } from './access.js'
 
 export interface FuseInput {
@@ -23,6 +24,66 @@ export function isLeaf(node: Node): boolean {
 }
 
 export function findRoots(
+  input: FuseInput,
+  order: readonly Node[],
+  extra: ReadonlySet<Node>,
+): Set<Node> {
+  const waiting = order.filter((node) => node.kind === 'after')
+  if (waiting.length === 0) return chooseRoots(input, order, extra)
+  const first = firsts(order)
+  const of = (node: Node) => first.get(node) ?? node
+  const { graph, forced } = input
+  const found = chooseRoots(
+    {
+      ...input,
+      graph: {
+        outputs: graph.outputs.map(of),
+        updates: graph.updates.map(({ target, value }) => ({ target, value: of(value) })),
+        ...(graph.guard ? { guard: of(graph.guard) } : {}),
+      },
+      forced: new Set([...forced].map(of)),
+    },
+    [...new Set(first.values())],
+    new Set([...extra].map(of)),
+  )
+  const roots = new Set<Node>([...forced, ...extra])
+  for (const node of order) if (node.kind !== 'after' && found.has(of(node))) roots.add(node)
+  for (const node of waiting)
+    for (const arg of node.args) {
+      const base = baseOf(arg)
+      if (!isLeaf(base)) roots.add(base)
+    }
+  return roots
+}
+
+// Note: again. What is computed a second time (an `after` is below it) is cut into kernels where it would be were it
+// computed once: then the same sums are taken in the same kernels, in the same order, and the bits are the same.
+
+/** Each node as it would be if nothing waited: where two become equal, the first. */
+function firsts(order: readonly Node[]): Map<Node, Node> {
+  const first = new Map<Node, Node>()
+  const of = (node: Node) => first.get(node) ?? node
+  const known = new Map<string, Node>()
+  const numbers = new Map<Node, number>()
+  for (const node of order) {
+    if (node.kind === 'after') {
+      first.set(node, of(node.args[0]))
+      continue
+    }
+    const same = withArgs(node, node.args.map(of))
+    const args = same.args.map((arg) => numbers.get(arg))
+    const key = `${describe(same)} ${same.dtype} ${same.shape} (${args})`
+    const before = node.kind === 'input' ? undefined : known.get(key)
+    if (before === undefined) {
+      numbers.set(same, numbers.size)
+      known.set(key, same)
+    }
+    first.set(node, before ?? same)
+  }
+  return first
+}
+
+function chooseRoots(
   input: FuseInput,
   order: readonly Node[],
   extra: ReadonlySet<Node>,
@@ -95,7 +156,8 @@ function keepThroughViews(node: Node, roots: Set<Node>): void {
     at = at.args[0]
   }
   if (at.kind === 'const' && whole) return
-  if (!isLeaf(at)) roots.add(at)
+  const base = baseOf(at)
+  if (!isLeaf(base)) roots.add(base)
 }
 
 function ownCost(node: Node, cost: ReadonlyMap<Node, number>, roots: ReadonlySet<Node>): number {
@@ -108,6 +170,8 @@ function ownCost(node: Node, cost: ReadonlyMap<Node, number>, roots: ReadonlySet
       return 0.5
     case 'map':
       return args + (EXPENSIVE.has(node.fn) ? 10 : 1)
+    case 'after':
+      return 1
     case 'view':
       return node.op.type === 'expand' ? args / 4 : args
     default:

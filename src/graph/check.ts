@@ -5,7 +5,7 @@ import { invariant } from '../base/errors.js'
 import { type Shape, sameShape, showShape, sizeOf } from '../base/shape.js'
 import { type Contract, type Index, showIndex } from './contract.js'
 import { checkLoop, resultCount, resultType } from './loop.js'
-import { type Graph, type Kind, type Node, type NodeOf, rootsOf } from './node.js'
+import { type Graph, isSettled, type Kind, type Node, type NodeOf, rootsOf } from './node.js'
 import { printNode } from './print.js'
 import { type ScalarFn, scalarRules } from './scalar.js'
 import { viewShape } from './view.js'
@@ -160,6 +160,7 @@ const rules: { readonly [K in Kind]: (node: NodeOf<K>, ok: Assert) => void } = {
     ok(sameButFor(node.axis, source.shape, node.shape), 'shape')
   },
   detach: (node, ok) => ok(sameAsArgument(node), 'a detach changes nothing'),
+  after: (node, ok) => ok(sameAsArgument(node) && isSettled(node), 'an after changes nothing'),
   composite: (node, ok) => {
     const definition = node.expand()
     ok(

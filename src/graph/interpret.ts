@@ -162,6 +162,7 @@ const rules: { readonly [K in Kind]: Rule<K> } = {
     return settled(out, node.dtype)
   },
   detach: (_node, [x]) => x,
+  after: (_node, [x]) => x,
   composite: (node) => {
     throw new Error(`internal: composite ${node.name} was not expanded`)
   },

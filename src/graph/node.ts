@@ -78,6 +78,10 @@ export interface ScatterAddNode extends Base {
 export interface DetachNode extends Base {
   readonly kind: 'detach'
 }
+/** The value of its first argument, to be read only when the second has been computed: see `after`. */
+export interface AfterNode extends Base {
+  readonly kind: 'after'
+}
 /** A named expression over its arguments, with its definition, and perhaps a better gradient than the definition's. */
 export interface CompositeNode extends Base {
   readonly kind: 'composite'
@@ -114,6 +118,7 @@ export type Node =
   | GatherNode
   | ScatterAddNode
   | DetachNode
+  | AfterNode
   | CompositeNode
   | ScanNode
   | ResultNode
@@ -131,6 +136,17 @@ export interface Graph {
 
 /** The label given to nodes built now; `tensor/context.ts` sets it as modules are entered and left. */
 export const building = { label: '' }
+
+const AGAIN = ' (again)'
+
+/** A node of a forward pass that is computed a second time: its label says so. */
+export function again(node: Node): Node {
+  return { ...node, label: `${node.label}${AGAIN}`, mark: 0, slot: 0 }
+}
+
+export function isAgain(node: Node): boolean {
+  return node.label.endsWith(AGAIN)
+}
 
 const walks = { count: 0 }
 /** A fresh number for `mark`. */
@@ -443,6 +459,41 @@ export function detach(x: Node): DetachNode {
   }
 }
 
+/**
+ * The value, for whoever is to be computed only when `cause` has been. Nothing merges it with the value, so what is
+ * computed from it is computed again, however often it was before. It settles on what lies in memory: views are taken
+ * over it, and what costs nothing (constants, positions) or waits for nothing needs none.
+ */
+export function after(value: Node, cause: Node): Node {
+  if (value.kind === 'const' || value.kind === 'iota') return value
+  if (value.kind === 'view') return withArgs(value, [after(value.args[0], cause)])
+  const origin = causeOf(cause)
+  if (origin === undefined) return value
+  return {
+    kind: 'after',
+    shape: value.shape,
+    dtype: value.dtype,
+    args: [value, origin],
+    hash: start('after', value.dtype, value.shape),
+    label: building.label,
+    mark: 0,
+    slot: 0,
+  }
+}
+
+/** What is computed for the node's sake below its views; undefined: nothing. */
+function causeOf(node: Node): Node | undefined {
+  let at = node
+  while (at.kind === 'view' || at.kind === 'after') at = at.args[0]
+  return at.kind === 'const' || at.kind === 'iota' || at.kind === 'input' ? undefined : at
+}
+
+/** An `after` that stands where it should: on no view, waiting for no view. */
+export function isSettled(node: AfterNode): boolean {
+  const [value, cause] = node.args
+  return !['const', 'iota', 'view'].includes(value.kind) && causeOf(cause) === cause
+}
+
 /** `attributes` is hashed: it must tell apart any two composites of one name whose definitions differ. */
 export function composite(
   name: string,
@@ -471,7 +522,9 @@ export function composite(
 
 /** The same node over other arguments of the same shapes. */
 export function withArgs(node: Node, args: readonly Node[]): Node {
-  return args.every((arg, i) => arg === node.args[i]) ? node : { ...node, args, mark: 0, slot: 0 }
+  if (args.every((arg, i) => arg === node.args[i])) return node
+  if (node.kind === 'after') return inPlaceOf(node, () => after(args[0], args[1]))
+  return { ...node, args, mark: 0, slot: 0 }
 }
 
 /**

@@ -18,6 +18,7 @@ const attributes: { readonly [K in Kind]: (node: NodeOf<K>) => string } = {
   gather: (node) => ` axis ${node.axis}`,
   scatterAdd: (node) => ` axis ${node.axis}`,
   detach: () => '',
+  after: () => '',
   composite: (node) => ` ${node.name}`,
   scan: (node) => ` ${showLoop(node.loop)}`,
   result: (node) => ` ${node.index}`,

@@ -5,9 +5,11 @@ import { type DType, isFloat, itemSize } from '../base/dtype.js'
 import { type Shape, sameShape, sizeOf } from '../base/shape.js'
 import { scalarValue } from './arithmetic.js'
 import {
+  after,
   concat,
   constant,
   expand,
+  isSettled,
   type Kind,
   type MapNode,
   map,
@@ -45,6 +47,7 @@ const rules: { readonly [K in Kind]: Rule<NodeOf<K>> } = {
   gather: same,
   scatterAdd: (node) => (isConst(node.args[1], 0) ? constantLike(node, 0) : node),
   detach: (node) => node.args[0],
+  after: (node) => (isSettled(node) ? node : after(node.args[0], node.args[1])),
   composite: same,
   scan: same,
   result: same,

@@ -27,8 +27,15 @@ export function expandComposites(graph: Graph): Graph {
   return mergeScans(expandOver(graph, new Map()))
 }
 
-/** As `expandComposites`, with `done` replacing some nodes by others of the same shape; it grows by what is rebuilt. */
-export function expandOver(graph: Graph, done: Map<Node, Node>): Graph {
+/**
+ * As `expandComposites`, with `done` replacing some nodes by others of the same shape; it grows by what is rebuilt.
+ * `finish` may give what is rebuilt another label.
+ */
+export function expandOver(
+  graph: Graph,
+  done: Map<Node, Node>,
+  finish: (node: Node) => Node = (node) => node,
+): Graph {
   const nodes = topological(rootsOf(graph))
   const find = (node: Node): Node => done.get(node) ?? node
   const rebuild = (order: readonly Node[]) => {
@@ -39,7 +46,7 @@ export function expandOver(graph: Graph, done: Map<Node, Node>): Graph {
         const definition = node.expand()
         rebuild(topological([definition], node.args))
         done.set(node, find(definition))
-      } else done.set(node, expandedBody(withArgs(node, node.args.map(find))))
+      } else done.set(node, finish(expandedBody(withArgs(node, node.args.map(find)))))
     }
   }
   withLabels(() => rebuild(nodes))

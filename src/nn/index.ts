@@ -1,4 +1,5 @@
 // burnish/nn: modules and functions, with PyTorch's names.
+export { checkpoint } from './checkpoint.js'
 export * from './containers.js'
 export * from './functional.js'
 export * as init from './init.js'

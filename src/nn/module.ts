@@ -8,6 +8,7 @@ import { BurnishError, fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
 import { context } from '../tensor/context.js'
 import { Parameter } from '../tensor/parameter.js'
+import { recompute } from '../tensor/recompute.js'
 import { Tensor } from '../tensor/tensor.js'
 import { explain } from './diagnose.js'
 import { type HostValues, type LoadOptions, type LoadReport, load, type StateDict } from './load.js'
@@ -43,6 +44,8 @@ export function stateName(field: string): string {
 export abstract class Module<Output = Tensor> {
   /** Whether dropout drops and batch norm learns: see train() and eval(). */
   training = true
+  /** Whether the backward pass computes again what is inside: see `checkpoint`. */
+  checkpointed = false
   readonly #hooks: ForwardHook[] = []
   readonly #preHooks: ForwardPreHook[] = []
   /** Paths of the modules below this one, as last looked up. */
@@ -73,7 +76,8 @@ export abstract class Module<Output = Tensor> {
         const replaced = hook(this, given)
         if (isTensorList(replaced)) given = replaced
       }
-      let output = forward.apply(this, [...given])
+      const run = () => forward.apply(this, [...given])
+      let output = this.checkpointed ? recompute(run, given) : run()
       for (const hook of this.#hooks) {
         const replaced = hook(this, given, output)
         // Who replaces a tensor by a tensor keeps the type; other results must stay as they are.
@@ -94,6 +98,7 @@ export abstract class Module<Output = Tensor> {
   /** A compiled function traces again when the mode or a field changes (rule 14). */
   #watch(): void {
     context.watch(() => this.training)
+    context.watch(() => this.checkpointed)
     for (const [name, value] of this.entries())
       if (value instanceof Module || value instanceof Parameter)
         context.watch(() => this.entry(name))
