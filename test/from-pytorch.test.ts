@@ -4,9 +4,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as data from '../src/data/index.js'
 import * as burnish from '../src/index.js'
 import * as io from '../src/io/index.js'
+import * as models from '../src/models/index.js'
 import * as nn from '../src/nn/index.js'
 import * as optim from '../src/optim/index.js'
 import * as train from '../src/train/index.js'
+import * as vision from '../src/vision/index.js'
 
 const page = readFileSync(new URL('../docs/from-pytorch.md', import.meta.url), 'utf8')
 
@@ -49,6 +51,8 @@ function scope(): { readonly [name: string]: unknown } {
     data,
     io,
     train,
+    models,
+    vision,
     burnish,
     model,
     x,

@@ -5,6 +5,7 @@ import { create, list, Yolo, YoloV1 } from '../src/models/index.js'
 import { assign } from '../src/models/yolo-assign.js'
 import type { AnyModule } from '../src/nn/index.js'
 import { AdamW } from '../src/optim/index.js'
+import { compile } from '../src/tensor/compile.js'
 import { tensor, zeros } from '../src/tensor/create.js'
 import { closeDevices, setDevice } from '../src/tensor/devices.js'
 import { manualSeed } from '../src/tensor/random.js'
@@ -244,7 +245,7 @@ const networks = {
 const cases = Object.entries(networks)
 const BATCH = 4
 
-function filled(model: YoloV1 | Yolo): typeof model {
+function filled<M extends YoloV1 | Yolo>(model: M): M {
   for (const [name, parameter] of Object.entries(model.stateDict()))
     if (!name.endsWith('num_batches_tracked')) parameter.set(fill(name, parameter.shape))
   return model
@@ -365,6 +366,27 @@ describe('YOLOX says', () => {
     const none = await model.predict(images, { scoreThreshold: score + 0.01 })
     expect(none.map(({ labels }) => labels.length)).toEqual([0, 0])
   })
+})
+
+it('a step is traced once, whatever the pictures show', async () => {
+  const model = filled(new Yolo({ ...SMALL, width: 1 / 16 }))
+  let traces = 0
+  const loss = compile((images: Tensor, boxes: Tensor, labels: Tensor) => {
+    traces++
+    return model.loss(model.forward(images), { boxes, labels })
+  })
+  const shape = [2, 2, 32, 32]
+  const images = tensor(uniform('images', shape), { shape })
+  const losses: number[] = []
+  for (const count of [0, 1, 3]) {
+    const corners = [4, 6, 20, 30, 16, 2, 30, 14, 0, 0, 12, 12].slice(0, 4 * count)
+    const objects = { boxes: corners, labels: [1, 0, 2].slice(0, count) }
+    const { boxes, labels } = detectionTargets([objects, { boxes: [], labels: [] }], 3)
+    losses.push(await loss(images, boxes, labels).item())
+  }
+  expect(traces).toBe(1)
+  expect(losses.every(Number.isFinite), losses.join(', ')).toBe(true)
+  expect(new Set(losses).size).toBe(3)
 })
 
 describe('the zoo', () => {

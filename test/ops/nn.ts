@@ -135,6 +135,13 @@ const one: readonly (readonly [
     (x) => nn.interpolate(x, { size: [5, 3], mode: 'bilinear' }),
     [1, 2, 5, 3],
   ],
+  [
+    'interpolate',
+    'bicubic',
+    image,
+    (x) => nn.interpolate(x, { size: [5, 9], mode: 'bicubic' }),
+    [2, 4, 5, 9],
+  ],
   ['pixelShuffle', 'by 2', [1, 4, 2, 3], (x) => nn.pixelShuffle(x, 2), [1, 1, 4, 6]],
   ['pixelUnshuffle', 'by 2', [1, 1, 4, 6], (x) => nn.pixelUnshuffle(x, 2), [1, 4, 2, 3]],
   ['channelShuffle', 'two groups', [1, 4, 3], (x) => nn.channelShuffle(x, 2)],
