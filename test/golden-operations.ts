@@ -162,6 +162,14 @@ export const operations: { readonly [op: string]: Operation } = {
     const made = new MultiheadAttention(x('q').shape[2], num_heads as number, { batchFirst: true })
     return filled(made, state_dict).forward(x('q'), x('k'), x('v'))
   },
+  ctc_loss: (x, { targets, input_lengths, target_lengths, blank, reduction }) =>
+    F.ctcLoss(
+      F.logSoftmax(x('input'), 2),
+      tensor(targets as readonly number[], { dtype: 'int32' }),
+      input_lengths as readonly number[],
+      target_lengths as readonly number[],
+      options({ blank, reduction }),
+    ),
   lstm: (x, { state_dict }) => {
     const given = { numLayers: 2, bidirectional: true, batchFirst: true }
     return recurrent(filled(new LSTM(5, 7, given), state_dict).forward(x('input')))

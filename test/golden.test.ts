@@ -8,8 +8,6 @@ import { hasNative, ownCache } from './run-native.js'
 import { difference, type GoldenCase, golden } from './support.js'
 
 const GROUPS = ['conv', 'pool', 'activation', 'norm', 'linear', 'loss', 'transformer']
-/** Recurrent layers and CTC come with `scan`. */
-const LATER = ['ctc_loss']
 
 interface Begun {
   readonly tensors: readonly Tensor[]
@@ -59,7 +57,7 @@ const runners: readonly Runner[] = [
 afterAll(closeDevices)
 
 for (const group of GROUPS) {
-  const cases = golden(group).filter(({ op }) => !LATER.includes(op))
+  const cases = golden(group)
   for (const { name: runner, start, read, ahead, skip } of runners)
     describe.skipIf(cases.length === 0 || skip)(`${group} on ${runner}`, () => {
       const begun = new Map<GoldenCase, Begun>()

@@ -275,7 +275,7 @@ export function randomGraph(seed: number, options: RandomOptions = {}): RandomGr
     const [h, sum] = [placeholder(slice), placeholder(slice)]
     const alike = pool.filter((node) => node.shape.join() === first.shape.join())
     const gate = map('sigmoid', pick([...alike, first, constantOf(first)]))
-    let z = map('add', map('mul', h, gate), slice)
+    let z: Node = map('add', map('mul', h, gate), slice)
     const k = slice.shape[slice.shape.length - 1]
     if (slice.shape.length > 0 && k > 0 && next() < 0.5) {
       const w = expand(reshape(reduce('sum', [1], inputs[0]), [2, 1]), [2, k])

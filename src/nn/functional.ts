@@ -40,6 +40,7 @@ export {
   convTranspose2d,
   convTranspose3d,
 } from './functional/convolution.js'
+export { type CTCOptions, ctcLoss, type Lengths } from './functional/ctc.js'
 export {
   cosineSimilarity,
   normalize,

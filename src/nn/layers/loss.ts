@@ -1,6 +1,7 @@
 // Losses as layers, with PyTorch's names and options; weights of classes are state, as PyTorch stores them.
 import { Parameter } from '../../tensor/parameter.js'
 import type { Tensor } from '../../tensor/tensor.js'
+import { type CTCOptions, ctcLoss, type Lengths } from '../functional/ctc.js'
 import * as F from '../functional/loss.js'
 import * as M from '../functional/margin.js'
 import type { ReductionOptions } from '../functional/reduction.js'
@@ -287,5 +288,24 @@ export class GaussianNLLLoss extends Module {
 
   forward(input: Tensor, target: Tensor, variance: Tensor): Tensor {
     return M.gaussianNllLoss(input, target, variance, this.options)
+  }
+}
+
+/** Log-probabilities of classes over time, and label sequences without alignment. See ctcLoss. */
+export class CTCLoss extends Module {
+  readonly options: CTCOptions
+
+  constructor(options: CTCOptions = {}) {
+    super()
+    this.options = options
+  }
+
+  forward(
+    logProbs: Tensor,
+    targets: Tensor,
+    inputLengths: Lengths,
+    targetLengths: Lengths,
+  ): Tensor {
+    return ctcLoss(logProbs, targets, inputLengths, targetLengths, this.options)
   }
 }
