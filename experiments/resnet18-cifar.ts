@@ -13,7 +13,7 @@ import { imageFolder, readImage } from 'burnish/data'
 import { BasicBlock, ResNet } from 'burnish/models'
 import { Conv2d, crossEntropy, MaxPool2d } from 'burnish/nn'
 import { OneCycleLR, SGD } from 'burnish/optim'
-import { experiment, root, round, seconds } from './support.js'
+import { experiment, root, round, seconds, stream } from './support.js'
 
 const ARCHIVE = join(root, '../shared/data/cifar10-jpeg-12k.tar.gz')
 const SIZE = 32
@@ -49,17 +49,6 @@ async function withPictures<T>(given: string, use: (folder: string) => Promise<T
     return await use(join(unpacked, 'cifar10'))
   } finally {
     rmSync(unpacked, { recursive: true, force: true })
-  }
-}
-
-/** Numbers in 0 … 1, the same for the same seed (mulberry32). */
-function stream(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let x = Math.imul(state ^ (state >>> 15), 1 | state)
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32
   }
 }
 

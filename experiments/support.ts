@@ -143,6 +143,17 @@ export function round(value: number, digits = 4): number {
   return Number(value.toPrecision(digits))
 }
 
+/** Numbers in 0 … 1, the same for the same seed (mulberry32). */
+export function stream(seed: number): () => number {
+  let state = seed | 0
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let x = Math.imul(state ^ (state >>> 15), 1 | state)
+    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x
+    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
 /** Seconds since the start, for lines that tell how far a run is. */
 export function seconds(): string {
   return `${(performance.now() / 1000).toFixed(0)} s`

@@ -12,7 +12,7 @@ import {
   meanAveragePrecision,
   type Objects,
 } from 'burnish/vision'
-import { experiment, round, seconds } from './support.js'
+import { experiment, round, seconds, stream } from './support.js'
 
 const CANVAS = 96
 const DIGIT = 28
@@ -30,17 +30,6 @@ interface Canvas extends Objects {
   readonly pixels: Float32Array
   readonly boxes: number[]
   readonly labels: number[]
-}
-
-/** Numbers in 0 … 1, the same for the same seed (mulberry32). */
-function stream(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let x = Math.imul(state ^ (state >>> 15), 1 | state)
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 function overlap(a: readonly number[], b: readonly number[]): number {
