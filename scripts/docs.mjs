@@ -1,15 +1,17 @@
-// Writes what READMEs show of real runs between their markers: `node scripts/docs.mjs [--check] [--run]`.
+// Writes what READMEs and docs/performance.md show of real runs between their markers: `node scripts/docs.mjs [--check] [--run]`.
 //
 // - speed: a table of bench/results/*-pytorch.json, which `npm run bench -- WORKLOAD --against pytorch` writes.
+// - the tables of docs/performance.md, from all of bench/results: see performance.mjs.
 // - kernel: what BURNISH_DEBUG=kernels prints for scripts/shown-kernel.mjs, compiled now.
 // - run: the last output of `npm start`, kept in docs/run.txt; --run runs it again first (half a minute).
 //
-// --check writes nothing, and fails where a README shows something else than the kept results.
+// --check writes nothing, and fails where a page shows something else than the kept results.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { performanceParts } from './performance.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const { values: options } = parseArgs({
@@ -91,6 +93,15 @@ function speed({ heading, words, none, source }) {
   ].join('\n')
 }
 
+/** What `npm run bench` has left, weights apart. */
+function measured() {
+  if (!existsSync(RESULTS)) return []
+  return readdirSync(RESULTS)
+    .filter((name) => name.endsWith('.json') && name !== 'weight.json')
+    .sort()
+    .map((name) => JSON.parse(readFileSync(join(RESULTS, name), 'utf8')))
+}
+
 if (options.run) {
   const { stdout } = command(['dist/cli/main.js', 'train', 'lenet', '--data', 'mnist'], {
     COLUMNS: '90',
@@ -110,17 +121,23 @@ function shortened(text) {
 
 const kernel = fenced(command(['scripts/shown-kernel.mjs'], { BURNISH_DEBUG: 'kernels' }).stderr)
 const stale = []
-for (const readme of READMES) {
-  const file = join(root, readme.file)
+const pages = [
+  ...READMES.map((readme) => ({
+    name: readme.file,
+    parts: { run: shownRun(), kernel, speed: speed(readme) },
+  })),
+  { name: 'docs/performance.md', parts: performanceParts(measured()) },
+]
+for (const { name: page, parts } of pages) {
+  const file = join(root, page)
   const before = readFileSync(file, 'utf8')
-  const parts = { run: shownRun(), kernel, speed: speed(readme) }
   const after = before.replace(
     /(<!-- begin:(\w+) -->\n)([\s\S]*?)(<!-- end:\2 -->)/g,
     (_, begin, name, old, end) =>
       `${begin}${parts[name] === undefined ? old : `${parts[name]}\n`}${end}`,
   )
   if (after === before) continue
-  stale.push(readme.file)
+  stale.push(page)
   if (!options.check) writeFileSync(file, after)
 }
 if (options.check && stale.length > 0) {
