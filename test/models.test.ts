@@ -98,7 +98,8 @@ function image(shape: readonly number[]): Tensor {
 afterAll(closeDevices)
 
 describe('the zoo', () => {
-  it.each(list().map((facts) => [facts.name, facts] as const))(
+  const countable = list().filter(({ kind }) => kind !== 'text')
+  it.each(countable.map((facts) => [facts.name, facts] as const))(
     '%s has as many parameters as its list says',
     (name, { parameters }) => {
       expect(total(create(name))).toBe(parameters)
@@ -127,6 +128,52 @@ describe('the zoo', () => {
         name,
       ).toBe(true)
     }
+  })
+})
+
+describe('text models', () => {
+  // Those that would fill the memory: depth is read from narrow ones, width from shallow ones.
+  const depth = (model: AnyModule, layers: RegExp) =>
+    model.namedModules().filter(([name]) => layers.test(name)).length
+  it.each(['gpt2', 'gpt2-medium', 'gpt2-large', 'gpt2-xl'] as const)('%s has its size', (name) => {
+    const vocabSize = 10
+    const layers = depth(
+      create(name, { vocabSize, nPositions: 4, nEmbd: 8, nHead: 1 }),
+      /\.h\.\d+$/,
+    )
+    const [one, two] = [1, 2].map((nLayer) => create(name, { vocabSize, nPositions: 4, nLayer }))
+    const { nEmbd } = one.sizes
+    const rest = (50_257 - 10 + 1024 - 4) * nEmbd
+    const count = total(one) + (total(two) - total(one)) * (layers - 1) + rest
+    expect(count).toBe(list().find((facts) => facts.name === name)?.parameters)
+  })
+  it.each([
+    ['bert-base-uncased', 30_522],
+    ['bert-base-cased', 28_996],
+    ['bert-large-uncased', 30_522],
+    ['bert-large-cased', 28_996],
+  ] as const)('%s has its size', (name, words) => {
+    const narrow = { vocabSize: 10, hiddenSize: 48, intermediateSize: 1 }
+    const layers = depth(create(name, narrow), /\.layer\.\d+$/)
+    const [one, two] = [1, 2].map((n) => create(name, { vocabSize: 10, numHiddenLayers: n }))
+    const rest = (words - 10) * (one.bert.sizes.hiddenSize + 1)
+    const count = total(one) + (total(two) - total(one)) * (layers - 1) + rest
+    expect(count).toBe(list().find((facts) => facts.name === name)?.parameters)
+  })
+  it.each(['transformer_base', 'transformer_big'] as const)('%s has its size', (name) => {
+    const small = { srcVocabSize: 10, maxLen: 4 }
+    const narrow = create(name, { ...small, dModel: 16, dimFeedforward: 1 })
+    const layers = depth(narrow, /coder\.layers\.\d+$/) / 2
+    const [one, two] = [1, 2].map((n) =>
+      create(name, { ...small, numEncoderLayers: n, numDecoderLayers: n }),
+    )
+    const rest = (37_000 - 10) * one.srcEmbedding.embeddingDim
+    const count = total(one) + (total(two) - total(one)) * (layers - 1) + rest
+    expect(count).toBe(list().find((facts) => facts.name === name)?.parameters)
+  })
+
+  it('TextCNN has its size', () => {
+    expect(total(create('textcnn'))).toBe(5_990_402)
   })
 })
 

@@ -240,17 +240,17 @@ export interface BertOutput {
 }
 
 /** Weights begin normally distributed, biases at 0; padding's row is 0. */
-function initialise(model: Module<unknown>, { initializerRange: std, padTokenId }: Sizes): void {
+function initialise(model: Module<unknown>, { initializerRange: std }: Sizes): void {
   for (const [, layer] of model.namedModules())
     if (layer instanceof Linear) {
       init.normal(layer.weight, 0, std)
       if (layer.bias) init.zeros(layer.bias)
     } else if (layer instanceof Embedding) {
-      const { weight, paddingIdx } = layer
-      init.normal(weight, 0, std)
-      if (paddingIdx !== padTokenId) continue
-      const row = arange(weight.shape[0]).eq(padTokenId).unsqueeze(1)
-      weight.set(weight.detach().maskedFill(row, 0))
+      const values = init.normalValues(layer.weight.shape, 0, std)
+      const start = (layer.paddingIdx ?? 0) * layer.embeddingDim
+      if (layer.paddingIdx !== undefined)
+        values.value?.host?.fill(0, start, start + layer.embeddingDim)
+      layer.weight.set(values)
     }
 }
 

@@ -68,20 +68,22 @@ export async function generate(
   const random = new Random(seed)
   return inEvaluation(model, async () => {
     const cache = model.newCache(1, cacheLength)
+    const read = compile((ids: Tensor, position: Tensor) => {
+      model.transformer.forward(ids, { cache, position }) // for the cache alone
+    })
     const step = compile((ids: Tensor, position: Tensor) => model.forward(ids, { cache, position }))
-    const run = (tokens: Int32Array, position: number): Tensor =>
-      step(adopt(tokens, [1, tokens.length], 'int32'), at(position))
+    const row = (tokens: Int32Array) => adopt(tokens, [1, tokens.length], 'int32')
     // All but the last token of the prompt in chunks; what fills up the last chunk is overwritten later.
     for (let start = 0; start < prompt.length - 1; start += CHUNK) {
       const chunk = new Int32Array(CHUNK)
       for (let i = 0; i < CHUNK && start + i < prompt.length - 1; i++) chunk[i] = prompt[start + i]
-      run(chunk, start)
+      read(row(chunk), at(start))
     }
     const made: number[] = []
     let last = prompt[prompt.length - 1]
     while (made.length < maxNewTokens) {
       const position = prompt.length - 1 + made.length
-      const logits = await run(Int32Array.of(last), position).data()
+      const logits = await step(row(Int32Array.of(last)), at(position)).data()
       last = sample(logits, random, options)
       made.push(last)
       onToken?.(last)

@@ -15,6 +15,7 @@ import {
   Module,
   ModuleList,
   relu,
+  softmax,
 } from '../nn/index.js'
 import { arange, zeros } from '../tensor/create.js'
 import { Parameter } from '../tensor/parameter.js'
@@ -56,7 +57,7 @@ interface LayerCache {
 
 /**
  * What the blocks of a GPT-2 have seen, for sequences up to a fixed length: so that each further token is one run of one
- * program. `position` is where the next tokens stand.
+ * program.
  */
 export interface GPT2Cache {
   readonly layers: readonly LayerCache[]
@@ -126,17 +127,19 @@ class Attention extends Module {
   }
 }
 
-/** Attention to what the cache holds before `position` and to the new keys up to each query; the cache takes them in. */
+/**
+ * Attention to what the cache holds before `position` and to the new keys up to each query; the cache takes them in. The two
+ * parts are multiplied apart, so that the cache is not copied.
+ */
 function attendCached(q: Tensor, k: Tensor, v: Tensor, past: LayerCache, position: Tensor): Tensor {
   const [length, count] = [past.key.shape[2], k.shape[2]]
+  const scores = (keys: Tensor) => q.matmul(keys.transpose(2, 3)).div(Math.sqrt(q.shape[3]))
   const slots = arange(length) // [L]
   const rows = arange(count).unsqueeze(1) // [T, 1]
-  const old = slots.lt(position).unsqueeze(0).expand(count, length)
-  const own = arange(count).unsqueeze(0).le(rows)
-  const mask = concat([old, own], 1) // [T, L + T]
-  const keys = concat([past.key, k], 2)
-  const values = concat([past.value, v], 2)
-  const { seen } = attend('GPT2', q, keys, values, { masks: [mask] })
+  const old = where(slots.lt(position), scores(past.key), -Infinity) // [N, heads, T, L]
+  const own = where(arange(count).le(rows), scores(k), -Infinity) // [N, heads, T, T]
+  const [before, now] = softmax(concat([old, own], 3), 3).split([length, count], 3)
+  const seen = before.matmul(past.value).add(now.matmul(v))
   const offset = slots.sub(position)
   const fresh = offset.ge(0).logicalAnd(offset.lt(count)).reshape(length, 1)
   const from = offset.clamp(0, count - 1)
