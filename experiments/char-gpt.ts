@@ -79,6 +79,10 @@ await experiment('char-gpt', title, defaults, async (settings) => {
   const { steps, batchSize, length, features, layers, heads, dropout, lr } = settings
   const text = settings.text === '' ? ownText() : readFileSync(settings.text, 'utf8')
   const { alphabet, learned, kept, encode } = prepare(text)
+  if (kept.length < batchSize * length)
+    throw new Error(
+      `the part of the text kept back has ${kept.length} characters; a longer text is needed, or a smaller batch or length: at least ${batchSize * length} are measured at once`,
+    )
   const known = tables(learned, kept, alphabet.length)
   const model = new GPT2({
     vocabSize: alphabet.length,

@@ -282,13 +282,13 @@ export function tiedHead({ weight, numEmbeddings, embeddingDim }: Embedding): Li
 }
 
 /**
- * The mean cross entropy of each token after the first: logits [N, T, V] of tokens [N, T], as Hugging Face's models
- * compute it from `labels`. Tokens that are `ignoreIndex` (−100) do not count.
+ * The mean cross entropy of each token after the first: logits [N, T, V] of tokens, and the tokens themselves as labels
+ * [N, T]; labels of −100 do not count. As Hugging Face's models compute their loss.
  */
-export function nextTokenLoss(logits: Tensor, ids: Tensor): Tensor {
+export function nextTokenLoss(logits: Tensor, labels: Tensor): Tensor {
   const [, length, size] = logits.shape
   const given = logits.slice(0, length - 1, { dim: 1 }).reshape(-1, size)
-  return crossEntropy(given, ids.slice(1, length, { dim: 1 }).flatten())
+  return crossEntropy(given, labels.slice(1, length, { dim: 1 }).flatten())
 }
 
 const sized = (sizes: GPT2Options) => (options?: GPT2Options) => new GPT2({ ...sizes, ...options })
