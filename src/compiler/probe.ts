@@ -1,5 +1,6 @@
 // Two programs that show what a machine can do: multiply-adds of registers with operands in the first-level cache, in the
 // tile that contractions use, and a stream through memory. What kernels reach is told as a share of these ceilings.
+import { invariant } from '../base/errors.js'
 import * as b from './build.js'
 import type { Kernel, Statement } from './kernel.js'
 import type { Machine, Program } from './program.js'
@@ -15,6 +16,8 @@ export interface Probe {
 const DEPTH = 64
 /** Times each tile goes through its panels. */
 const TURNS = 2000
+/** Numbers in a tile, at most. A program's arguments are as large on any machine: a device may plan it again. */
+const MOST_TILE = 1024
 /** Vectors of one turn of the stream's loop. */
 const UNROLLED = 1 // measured: 31 GB/s in C, where 4 give 27 and 8 give 24
 
@@ -64,7 +67,8 @@ export function multiplyProbe(machine: Machine, threads: number): Probe {
     parallel: { variable: t, extent: threads },
     body,
   }
-  const sizes = [DEPTH * tile.splats, DEPTH * width, threads * size]
+  invariant(size <= MOST_TILE, () => `a tile of ${size} accumulated numbers`)
+  const sizes = [DEPTH * MOST_TILE, DEPTH * MOST_TILE, threads * MOST_TILE]
   return { program: programOf(machine, kernel, sizes), work: 2 * threads * TURNS * DEPTH * size }
 }
 
@@ -90,8 +94,8 @@ export function streamProbe(machine: Machine, bytes: number): Probe {
       ...values.map((v, n) => b.store(1, at(n), b.call('mul', b.localOf(v), two))),
     ],
   }
-  const length = blocks * block
-  return { program: programOf(machine, kernel, [length, length]), work: 8 * length }
+  const length = Math.floor(bytes / 4)
+  return { program: programOf(machine, kernel, [length, length]), work: 8 * blocks * block }
 }
 
 /** The last of the arguments is written. */
