@@ -521,8 +521,12 @@ class Grouping {
     const commit = this.updateValues.has(node)
     const domain = createDomain(shape, reduced)
     const accesses = this.rowAccesses(node, domain)
-    for (const group of this.candidates(accesses))
-      if (group.kind === 'rows' && group.commit === commit && this.join(group, node)) return
+    const bases = accesses.map((access) => baseOf(access.node))
+    for (const group of this.candidates(accesses)) {
+      if (group.kind !== 'rows' || group.commit !== commit) continue
+      // What shares nothing has no reason to share a kernel.
+      if (bases.some((base) => group.touched.has(base)) && this.join(group, node)) return
+    }
     const group: RowGroup = {
       kind: 'rows',
       id: this.groups.length,
@@ -532,7 +536,7 @@ class Grouping {
       shape,
       reduced,
       domain,
-      touched: new Set([node, ...accesses.map((access) => baseOf(access.node))]),
+      touched: new Set([node, ...bases]),
     }
     for (const access of accesses) this.link(group, access.node)
     this.add(group, [node])
