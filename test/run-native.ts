@@ -57,7 +57,12 @@ export async function nativeRunner(threads: number, megabytes = 64): Promise<Run
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
   let done: (milliseconds: number) => void = () => {}
   const workshop = await openWorkshop()
-  const native = createNative(workshop, { memory, threads, done: (_, ms) => done(ms) })
+  const native = createNative(workshop, {
+    memory,
+    reserved: pages * 65536,
+    threads,
+    done: (_, ms) => done(ms),
+  })
   return {
     native,
     async run(program, args, rounds = 1) {

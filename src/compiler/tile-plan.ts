@@ -19,6 +19,8 @@ const PANEL_USES = 8
 const FAR_APART = 128
 /** Bytes of the largest panel. */
 const MOST_PANEL = 128 * 1024
+/** Rows of a large operand read side by side where nothing else would use them again. */
+const STREAMS = 16
 /** A sum is not cut in shorter blocks than this: each passes the partial sums through memory once. */
 const LEAST_BLOCK = 64
 
@@ -92,12 +94,6 @@ export function planTiles(
   const others = outer.filter((axis) => axis !== lane && axis.variable !== item && free(axis))
   const onlyA = others.filter((axis) => inA(axis) !== 0 && inB(axis) === 0)
   const onlyB = others.filter((axis) => inB(axis) !== 0 && inA(axis) === 0)
-  const largest = (list: readonly Axis[]) =>
-    list.reduce<Axis | undefined>(
-      (best, axis) => (best && best.extent >= axis.extent ? best : axis),
-      undefined,
-    )
-
   let rows: Axis | undefined
   let columns: Axis | undefined
   let vectorsAcross = 1
@@ -110,18 +106,21 @@ export function planTiles(
     rows = largest(inA(lane) !== 0 ? onlyB : onlyA)
     rowTile = rows ? divisorNear(rows.extent, Math.floor(accumulators / vectorsAcross)) : 1
   } else {
-    // Both operands are loaded as vectors, so the tile is near a square; with one operand alone, shorter.
-    rows = largest(onlyA)
-    const most = Math.floor(((rows ? 1.25 : 3) * accumulators) / 4)
-    columns = closest(onlyB, most, inB)
-    rowTile = rows ? divisorNear(rows.extent, columns ? 4 : Math.floor((accumulators * 3) / 4)) : 1
-    columnTile = columns ? divisorNear(columns.extent, most) : 1
+    ;({ rows, rowTile, columns, columnTile } = squareTile(onlyA, onlyB, accumulators, inB))
   }
   const loops = outer.filter((axis) => axis !== lane && axis !== rows && axis !== columns)
+  // Rows of the operand with the lanes that no cache holds, and that lie too far apart to be fetched ahead.
+  const isFar = (lane: Axis, axis: Axis) =>
+    lane.extent * axis.extent * 4 > context.machine.secondLevelCache &&
+    Math.max(Math.abs(inA(axis)), Math.abs(inB(axis))) >= FAR_APART
   // Partial sums wait in the result's own memory, so it must hold them as they are.
   const canHoist = end.dtype === 'float32' && !group.commit
+  const alone = lane && !inBoth && loops.length === 0 && (rows?.extent ?? 1) <= rowTile
+  const streams = alone && summed.length === 1 && free(summed[0]) && isFar(lane, summed[0])
   const sums = canHoist
-    ? hoist(summed, width * vectorsAcross, context, domain, free)
+    ? streams
+      ? cutAt(summed, 0, largestDivisor(summed[0].extent, STREAMS), domain)
+      : hoist(summed, width * vectorsAcross, context, domain, free)
     : { hoisted: [], summed, cuts: [] }
   return {
     lane,
@@ -137,6 +136,46 @@ export function planTiles(
     panel: choosePanel(domain, lane, rows, rowTile, sums, width * vectorsAcross),
   }
 }
+
+interface Square {
+  readonly rows: Axis | undefined
+  readonly rowTile: number
+  readonly columns: Axis | undefined
+  readonly columnTile: number
+}
+
+/**
+ * Both operands are loaded as vectors, so the tile is near a square; with one operand alone, shorter. The longer axis
+ * gives the rows, which threads share out; a short one is covered whole, so that the long operand is read once.
+ */
+function squareTile(
+  onlyA: readonly Axis[],
+  onlyB: readonly Axis[],
+  accumulators: number,
+  inB: (axis: Axis) => number,
+): Square {
+  const a = largest(onlyA)
+  const most = Math.floor(((a ? 1.25 : 3) * accumulators) / 4)
+  const b = closest(onlyB, most, inB)
+  const short = a && b && Math.min(a.extent, b.extent)
+  if (a && b && short && 2 * short <= accumulators) {
+    const [columns, rows] = a.extent <= b.extent ? [a, largest(onlyB) ?? b] : [b, a]
+    const rowTile = divisorNear(rows.extent, Math.floor(accumulators / columns.extent))
+    return { rows, rowTile, columns, columnTile: columns.extent }
+  }
+  return {
+    rows: a,
+    rowTile: a ? divisorNear(a.extent, b ? 4 : Math.floor((accumulators * 3) / 4)) : 1,
+    columns: b,
+    columnTile: b ? divisorNear(b.extent, most) : 1,
+  }
+}
+
+const largest = (list: readonly Axis[]) =>
+  list.reduce<Axis | undefined>(
+    (best, axis) => (best && best.extent >= axis.extent ? best : axis),
+    undefined,
+  )
 
 /**
  * A panel whose rows lie far apart thrashes a cache of few ways, and takes a page a row: where enough tiles use
@@ -198,27 +237,35 @@ function hoist(
   const cut = block < border.extent && panel(rest) * block <= cache
   if ((cut ? block : 1) * length(rest) < LEAST_BLOCK) {
     // Blocks would be short: a longer sum over a panel in the next cache is better.
-    const longer = [...summed.keys()].reverse().find((k) => length(summed.slice(k)) >= LEAST_BLOCK)
-    return { hoisted: summed.slice(0, longer), summed: summed.slice(longer ?? 0), cuts: [] }
+    let from = summed.length - 1
+    while (from > 0 && length(summed.slice(from)) < LEAST_BLOCK) from--
+    return { hoisted: summed.slice(0, from), summed: summed.slice(from), cuts: [] }
   }
   if (!cut) return { hoisted: summed.slice(0, count), summed: rest, cuts: [] }
-  const { names, extents } = domain.space
-  const part = (name: string, extent: number): Axis => {
-    const variable = names.variable(`${border.variable.name}${name}`)
-    extents.set(variable.id, extent)
-    return { variable, extent }
+  return cutAt(summed, count - 1, block, domain)
+}
+
+/** The axis at `k` cut in blocks: what is before it, and its blocks, go outside. */
+function cutAt(
+  summed: readonly Axis[],
+  k: number,
+  block: number,
+  { space: { names, extents } }: ContractDomain,
+): Pick<TilePlan, 'hoisted' | 'summed' | 'cuts'> {
+  const { variable, extent } = summed[k]
+  if (block === extent) return { hoisted: summed.slice(0, k), summed: summed.slice(k), cuts: [] }
+  const part = (name: string, length: number): Axis => {
+    const piece = names.variable(`${variable.name}${name}`)
+    extents.set(piece.id, length)
+    return { variable: piece, extent: length }
   }
-  const outer = part('h', border.extent / block)
+  const outer = part('h', extent / block)
   const inner = part('l', block)
+  const whole = addAffine(ofVariable(outer.variable, block), ofVariable(inner.variable))
   return {
-    hoisted: [...summed.slice(0, count - 1), outer],
-    summed: [inner, ...rest],
-    cuts: [
-      {
-        variable: border.variable,
-        whole: addAffine(ofVariable(outer.variable, block), ofVariable(inner.variable)),
-      },
-    ],
+    hoisted: [...summed.slice(0, k), outer],
+    summed: [inner, ...summed.slice(k + 1)],
+    cuts: [{ variable, whole }],
   }
 }
 

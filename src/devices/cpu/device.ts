@@ -117,7 +117,12 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
       try {
         if (nativeTier === undefined) throw new Error('there is no C in a browser')
         const { createNative, openWorkshop } = await nativeTier()
-        const settings = { memory: memory.memory, threads, done: queue.done }
+        const settings = {
+          memory: memory.memory,
+          reserved: memory.maximum,
+          threads,
+          done: queue.done,
+        }
         return createNative(workshop ?? (await openWorkshop()), settings)
       } catch (error) {
         sayWhy(error)

@@ -6,7 +6,7 @@ export type Address = number | bigint
 /** What the pool's object offers; see runtime.ts. */
 export interface Runtime {
   address(memory: Uint8Array): Address
-  open(memory: Address, threads: number): Address
+  open(memory: Address, used: number, reserved: number, threads: number): Address
   submit(
     pool: Address,
     run: Address,
@@ -44,7 +44,9 @@ export async function openLibrary(): Promise<Library> {
       const wait = bind('uint32_t burnish_wait(int64_t pool, uint32_t known)')
       return {
         address: bind('int64_t burnish_address(void *memory)'),
-        open: bind('int64_t burnish_open(int64_t memory, uint32_t threads)'),
+        open: bind(
+          'int64_t burnish_open(int64_t memory, double used, double reserved, uint32_t threads)',
+        ),
         submit: bind(
           'uint32_t burnish_submit(int64_t pool, int64_t run, uint32_t args, uint32_t arena, uint32_t scratch, uint32_t control)',
         ),

@@ -25,6 +25,8 @@ export interface Native {
 
 export interface NativeOptions {
   readonly memory: WebAssembly.Memory
+  /** Bytes up to which the memory may grow. */
+  readonly reserved: number
   readonly threads: number
   readonly done: (run: number, milliseconds: number) => void
 }
@@ -56,8 +58,8 @@ export async function openWorkshop(): Promise<Workshop> {
 /** Throws when the threads cannot be made. */
 export function createNative(workshop: Workshop, options: NativeOptions): Native {
   const { toolchain, compile, cache, library, runtime, machine } = workshop
-  const { memory, threads, done } = options
-  const pool = createNativePool(runtime, memory, threads, { done })
+  const { memory, reserved, threads, done } = options
+  const pool = createNativePool(runtime, memory, reserved, threads, { done })
   const open = (path: string): NativeProgram => {
     const { run, unload } = library.program(path)
     return {

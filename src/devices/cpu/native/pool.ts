@@ -19,14 +19,19 @@ export interface NativePool {
   close(): Promise<void>
 }
 
-/** Throws when the threads cannot be made. `memory` must be shared: it stays where it is when it grows. */
+/**
+ * Throws when the threads cannot be made. `memory` must be shared: it stays where it is when it grows, up to `reserved`
+ * bytes.
+ */
 export function createNativePool(
   runtime: Runtime,
   memory: WebAssembly.Memory,
+  reserved: number,
   threads: number,
   events: { done(run: number, milliseconds: number): void },
 ): NativePool {
-  const pool = runtime.open(runtime.address(new Uint8Array(memory.buffer)), threads)
+  const bytes = new Uint8Array(memory.buffer)
+  const pool = runtime.open(runtime.address(bytes), bytes.length, reserved, threads)
   if (Number(pool) === 0) throw new Error(`${threads} threads cannot be made`)
   /** Submitted and not known to be done, oldest first. */
   const posted: number[] = []

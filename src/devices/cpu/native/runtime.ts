@@ -17,6 +17,7 @@ const IDLE_SPINS = 500
 export const runtimeSource = `${prelude(4, false)}
 ${support}
 #include <pthread.h>
+#include <sys/mman.h>
 #include <signal.h>
 #include <stdlib.h>
 #define PUBLIC __attribute__((visibility("default")))
@@ -75,8 +76,18 @@ static void end(Pool *pool) {
   for (u32 t = 0; t < pool->threads; t++) pthread_join(pool->thread[t].id, 0);
 }
 
-/* 0 when there is no memory or no thread to be had. */
-PUBLIC int64_t burnish_open(int64_t memory, u32 threads) {
+/* 0 when there is no memory or no thread to be had. The memory, reserved for so many bytes, is given large pages where
+   the system has them: rows far apart then find their pages in the processor's tables. */
+PUBLIC int64_t burnish_open(int64_t memory, double used, double reserved, u32 threads) {
+#if defined(__linux__) && !defined(MADV_COLLAPSE)
+#define MADV_COLLAPSE 25
+#endif
+#ifdef MADV_HUGEPAGE
+  madvise((void *)memory, (size_t)reserved, MADV_HUGEPAGE);
+#ifdef MADV_COLLAPSE
+  madvise((void *)memory, (size_t)used, MADV_COLLAPSE);
+#endif
+#endif
   Pool *pool = calloc(1, sizeof(Pool) + threads * sizeof(Thread));
   if (!pool) return 0;
   pool->memory = (char *)memory;
