@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import { device } from '../devices/registry.js'
-import { create, list } from '../models/index.js'
+import { create, list, Seq2SeqTransformer } from '../models/index.js'
 import { crossEntropy } from '../nn/functional.js'
 import type { AnyModule } from '../nn/module.js'
 import { SGD } from '../optim/index.js'
@@ -184,9 +184,12 @@ function tensorsIn(value: unknown): Tensor[] {
  * that give no rows of logits, on the mean square of what they give.
  */
 function stepOf(model: AnyModule, inference: boolean): (input: Tensor) => readonly Tensor[] {
+  // A model of two sequences reads the same one twice.
+  const forward = (input: Tensor) =>
+    model instanceof Seq2SeqTransformer ? model.forward(input, input) : model.forward(input)
   if (inference) {
     model.eval()
-    return compile((input: Tensor) => tensorsIn(model.forward(input)))
+    return compile((input: Tensor) => tensorsIn(forward(input)))
   }
   const optimizer = new SGD(model.parameters(), { lr: 1e-4, momentum: 0.9 })
   const lossOf = (output: Tensor): Tensor => {
@@ -197,7 +200,7 @@ function stepOf(model: AnyModule, inference: boolean): (input: Tensor) => readon
   }
   return compile((input: Tensor) => {
     optimizer.zeroGrad()
-    const losses = tensorsIn(model.forward(input)).map(lossOf)
+    const losses = tensorsIn(forward(input)).map(lossOf)
     const loss = losses.reduce((total, part) => total.add(part))
     loss.backward()
     optimizer.step()
