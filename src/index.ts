@@ -42,5 +42,6 @@ export {
   randnLike,
   randperm,
 } from './tensor/random.js'
+export { type Carry, type ScanOptions, scan } from './tensor/scan.js'
 export { keep, type StepOptions, step } from './tensor/submit.js'
 export { concat, type Index, type Operand, slice, stack, Tensor, where } from './tensor/tensor.js'

@@ -30,7 +30,7 @@ function places(loss: Node): Place[] {
   const layers = new Map<string, Node>()
   const order = topological([loss])
   for (const node of order) {
-    if (node.dtype !== 'float32') continue
+    if (node.dtype !== 'float32' || node.kind === 'scan') continue
     const cell = cellOf(node)
     if (cell !== undefined) found.push({ node, what: `the value of ${cell.name || 'a parameter'}` })
     else if (node.kind === 'input' && !(node.source instanceof Scalar))

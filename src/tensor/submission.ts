@@ -20,6 +20,7 @@ import {
   RandomKey,
   results,
   Scalar,
+  StepValue,
   Value,
   Version,
 } from './value.js'
@@ -138,6 +139,10 @@ function bind({ source }: InputNode, request: Request): Value | number {
     return keyWord(source.seed ?? context.generator.seed, first + source.draw, source.word)
   }
   if (source instanceof Placeholder && call !== undefined) return call.args[source.index]
+  if (source instanceof StepValue)
+    return fail(
+      'scan: a tensor of one step was read or used outside of it: return it from the step, and use what scan returns',
+    )
   return fail(
     'a tensor of a compiled function was used after its trace: return it from the function, and use what the call returns',
   )

@@ -143,6 +143,9 @@ export class Placeholder {
   }
 }
 
+/** A value inside of a scan: it differs from step to step. */
+export class StepValue {}
+
 /** One version of a parameter: what a graph built now reads. */
 export class Version {
   readonly cell: Cell
