@@ -56,6 +56,7 @@ describe('scripts', () => {
     for (const [name, ...flags] of [
       ['char-gpt', '--steps', '2', '--features', '16', '--length', '32'],
       ['transformer-reverse', '--steps', '2', '--d-model', '16', '--layers', '1'],
+      ['lstm-reverse', '--steps', '2', '--features', '8', '--hidden', '16'],
     ]) {
       const out = join(folder, `${name}.json`)
       const { status, stderr } = run(name, ...flags, '--tier', 'wasm', '--out', out)
