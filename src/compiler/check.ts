@@ -13,6 +13,7 @@ export function checkProgram(
 ): void {
   checkMemory(lives, memory)
   checkInPlace(program, oldReads)
+  checkRepeats(program)
   for (const kernel of program.kernels) checkKernel(kernel)
   let committing = false
   for (const region of program.regions) {
@@ -36,6 +37,48 @@ export function checkProgram(
       })
     }
   }
+}
+
+/** Repeats are apart or within each other, and places move in repeats around them only, within their memory. */
+export function checkRepeats(program: Program): void {
+  const { regions, repeats = [] } = program
+  repeats.forEach(({ first, end, turns }, i) => {
+    invariant(0 <= first && first < end && end <= regions.length, () => 'a repeat of no regions')
+    invariant(Number.isInteger(turns) && turns > 0, () => `a repeat of ${turns} turns`)
+    for (const other of repeats.slice(i + 1))
+      invariant(
+        other.first >= end || other.end <= first || (other.first >= first && other.end <= end),
+        () => 'two repeats overlap, or an inner one comes first',
+      )
+    for (const region of regions.slice(first, end))
+      invariant(!region.commit, () => 'a commit in a repeat')
+  })
+  regions.forEach(({ steps }, r) => {
+    for (const { slots, what } of steps)
+      for (const slot of slots) {
+        let least = slot.from ?? 0
+        let most = least
+        for (const { repeat, by, alternates } of slot.moves ?? []) {
+          const around = repeats[repeat]
+          invariant(
+            around !== undefined && around.first <= r && r < around.end,
+            () => `${what} moves in a repeat that is not around it`,
+          )
+          const reach = by * (alternates ? Math.min(1, around.turns - 1) : around.turns - 1)
+          if (reach < 0) least += reach
+          else most += reach
+        }
+        const place = slot.space === 'argument' ? 0 : slot.offset
+        const size =
+          slot.space === 'argument'
+            ? program.arguments[slot.index].bytes
+            : slot.space === 'arena'
+              ? program.arenaBytes
+              : program.scratchBytes
+        const ends = most === 0 || place + most < size
+        invariant(place + least >= 0 && ends, () => `${what} leaves its memory in a repeat`)
+      }
+  })
 }
 
 /** No two intermediates that live in one region share a byte. */
