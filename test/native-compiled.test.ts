@@ -7,7 +7,7 @@ import { sizeOf } from '../src/base/shape.js'
 import { compileGraph, inputsOf } from '../src/compiler/compile.js'
 import type { Machine, Program } from '../src/compiler/program.js'
 import { interpret } from '../src/graph/interpret.js'
-import { type Graph, type InputNode, input, map, permute, reduce } from '../src/graph/node.js'
+import { type Graph, type InputNode, input, map, permute, reduce, view } from '../src/graph/node.js'
 import { printGraph } from '../src/graph/print.js'
 import { bytesOf, firstDifference } from './programs.js'
 import { randomGraph } from './random-graph.js'
@@ -100,7 +100,7 @@ for (const { machine, seeds } of machines) {
 
   test.skipIf(!present)(`recurrences and their gradients with ${machine.lanes} lanes`, async () => {
     for (let seed = 1; seed <= seeds; seed++) {
-      const random = randomGraph(100 + seed, { smooth: true, nodes: 9, wide: WIDE, scans: true })
+      const random = randomGraph(seed, { smooth: true, nodes: 9, wide: WIDE, scans: true })
       const of = map('tanh', random.graph.outputs[1])
       const root = reduce(
         'sum',
@@ -119,6 +119,16 @@ for (const { machine, seeds } of machines) {
     }
   })
 }
+
+test.skipIf(!present)('windows whose elements lie apart and may be outside', async () => {
+  const x = input({}, [65], 'float32')
+  const op = { axis: 0, count: 22, size: 2, stride: 3, dilation: 2, padding: 1, value: 0 }
+  const taps = map('tanh', view({ type: 'window', ...op }, x))
+  const all = [0, 1]
+  const graph = { outputs: [taps, reduce('sum', all, taps)], updates: [] }
+  const values = Float32Array.from({ length: 65 }, (_, i) => Math.sin(i + 1))
+  await check(0, graph, () => values, machines[0].machine)
+})
 
 test.skipIf(!present)('halves are stored rounded, contiguous and strided', async () => {
   const x = input({}, [3, 41], 'float32')
