@@ -152,6 +152,36 @@ describe('what the layers are told', () => {
   })
 })
 
+describe('steps large enough for several threads', () => {
+  const run = async (device: string, threads: number) => {
+    await setDevice(device, { threads })
+    manualSeed(6)
+    const random = seeded(6)
+    const lstm = new nn.LSTM(24, 96, { bidirectional: true })
+    const x = tensor(
+      Float32Array.from({ length: 7 * 32 * 24 }, () => random() * 2 - 1),
+      { shape: [7, 32, 24] },
+    )
+    const [output, [h, c]] = lstm.forward(x)
+    const loss = output.square().mean().add(h.mul(c).mean())
+    const gradients = grad(loss, Object.values(lstm.stateDict()))
+    return Promise.all([output, h, c, ...gradients].map((t) => t.data()))
+  }
+
+  it('give the reference’s values, and the same bits on one thread and two', async () => {
+    const exact = await run('reference', 1)
+    const one = await run('cpu', 1)
+    const two = await run('cpu', 2)
+    exact.forEach((list, k) => {
+      expect(two[k]).toEqual(one[k])
+      const most = Math.max(...Array.from(list, Math.abs))
+      list.forEach((value, i) => {
+        expect(Math.abs(one[k][i] - value), `${k}[${i}]`).toBeLessThan(1e-4 * most)
+      })
+    })
+  })
+})
+
 describe('the program of a training step', () => {
   const step = (length: number): { readonly program: Program; readonly milliseconds: number } => {
     manualSeed(4)
