@@ -24,8 +24,11 @@ import { type Fixed, turnsServed } from './repeat.js'
 /** Nanoseconds to copy an element into another order, and for one multiply-add of a vector of one lane. */
 const COPY = 1.2
 const MULTIPLY = 0.2
-/** Nanoseconds to read a byte from beyond the second-level cache. */
+/** Nanoseconds to read a byte from memory, and from a last-level cache, mostly while others are computed with. */
 const STREAM = 0.07
+const LAST_LEVEL = 0.02
+/** How many second-level caches a last-level cache holds. */
+const LEVELS_APART = 16
 /** Turns of a sum along the lanes for which it pays, and nanoseconds to write, read and add one of its lanes. */
 const LEAST_SUM = 8
 const LANE_SUM = 0.5
@@ -117,8 +120,11 @@ function pack(
     const plan = planLane(node, domain, axis, work, machine, fixed)
     if (plan && (best === undefined || plan.cost < best.cost)) best = plan
   }
-  const along = planSum(node, domain, work, machine)
-  if (along && (!best || along.cost < best.cost)) return sumAlong(node, along.axis, machine.lanes)
+  const along = planSums(node, domain, work, machine, forced)
+  if (along && (!best || along.cost < best.cost)) {
+    if (along.copied) copy(along.copied, inOrder(along.copied))
+    return sumAlong(node, along.axis, machine.lanes)
+  }
   if (!best || best.cost >= ((work * MULTIPLY) / machine.lanes) * SCALAR) return node
   const operands = names.map((name, i) => {
     const plan = best.copies[name]
@@ -142,6 +148,43 @@ function pack(
 // Note: sums along the lanes. Where both operands are contiguous along a summed axis only (a linear layer over
 // few rows, a dot product), that axis gives the lanes: they become a last axis of the result, which is summed
 // afterwards. Nothing is copied, at the price of two vector loads a product.
+
+interface SumPlan {
+  readonly axis: number
+  readonly cost: number
+  /** The operand that is copied in its own order first. */
+  readonly copied?: Node
+}
+
+/** The best sum along the lanes, perhaps with one operand put in order first: where the other is long, that pays. */
+function planSums(
+  node: NodeOf<'contract'>,
+  domain: ContractDomain,
+  work: number,
+  machine: Machine,
+  forced: ReadonlySet<Node>,
+): SumPlan | undefined {
+  let best: SumPlan | undefined = planSum(node, domain, work, machine)
+  if (best) return best
+  for (const operand of node.args) {
+    const base = baseOf(operand)
+    if (base.kind !== 'view' || forced.has(base)) continue
+    const ordered = contractDomain(
+      [node],
+      (other) => other === base || other.kind !== 'view' || forced.has(other),
+    )
+    const plan = planSum(node, ordered, work, machine)
+    if (!plan) continue
+    const cost = plan.cost + COPY * operand.shape.reduce((n, length) => n * length, 1)
+    if (!best || cost < best.cost) best = { axis: plan.axis, cost, copied: operand }
+  }
+  return best
+}
+
+function inOrder(node: Node): OperandPlan {
+  const none = node.shape.map(() => 0)
+  return { low: none, high: none, axes: node.shape.map((_, i) => i) }
+}
 
 /** The summed axis that lies side by side in both operands, and the time to sum along it. */
 function planSum(
@@ -280,7 +323,7 @@ function planLane(
   return { axis, cost, copies }
 }
 
-/** Time to read the operand without lanes again for every position it does not depend on, where no cache holds it. */
+/** Time to read the operand without lanes again for every position it does not depend on, where no near cache holds it. */
 function streamed(
   node: NodeOf<'contract'>,
   i: number,
@@ -294,7 +337,8 @@ function streamed(
     .slice(0, spec.rank)
     .filter((_, axis) => !indices.some((index) => index.terms.some(([x]) => x === axis)))
     .reduce((n, extent) => n * extent, 1)
-  return (bytes * STREAM * again) / (machine.lanes * machine.tile.vectors)
+  const each = bytes > LEVELS_APART * machine.secondLevelCache ? STREAM : LAST_LEVEL
+  return (bytes * each * again) / (machine.lanes * machine.tile.vectors)
 }
 
 /** The longest axis, free of conditions, that only this operand has: the tile's rows. */
