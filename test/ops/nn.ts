@@ -323,6 +323,13 @@ const several: readonly Case[] = [
     shape: [],
   },
   {
+    op: 'ctcLoss',
+    name: 'two sequences',
+    inputs: [floats([6, 2, 4]), exactInts([1, 2, 3, 1], [2, 2])],
+    run: (x, t) => nn.ctcLoss(nn.logSoftmax(x, 2), t, [6, 5], [2, 1]),
+    shape: [],
+  },
+  {
     op: 'nllLoss',
     name: 'classes',
     inputs: [floats([3, 4]), classes],

@@ -8,6 +8,7 @@ import { build } from './run.js'
 /** Where the name is not the same with underscores. */
 const named: { readonly [op: string]: string } = {
   concat: 'torch.cat',
+  scan: 'a loop; jax.lax.scan',
   isNaN: 'torch.isnan',
   isInf: 'torch.isinf',
   isFinite: 'torch.isfinite',

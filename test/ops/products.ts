@@ -16,6 +16,8 @@ import {
   ones,
   onesLike,
   outer,
+  scan,
+  type Tensor,
   tensor,
   tensordot,
   zeros,
@@ -565,4 +567,47 @@ const creation: readonly Case[] = [
   },
 ]
 
-export const productsAndCreation: readonly Case[] = [...products, ...halves, ...casts, ...creation]
+const decayed = (h: Tensor, x: Tensor) => {
+  const next = h.mul(0.5).add(x)
+  return [next, next.mul(x)] as const
+}
+const scans: readonly Case[] = [
+  {
+    op: 'scan',
+    name: 'the stack',
+    inputs: [exact([2]), exact([1, 2, 3], [3, 1])],
+    run: (h, x) => scan(decayed, h, x)[1],
+    gives: [2, 6, 13.5],
+    shape: [3, 1],
+  },
+  {
+    op: 'scan',
+    name: 'the last carry, in reverse',
+    inputs: [exact([2]), exact([1, 2, 3], [3, 1])],
+    run: (h, x) => scan(decayed, h, x, { reverse: true })[0],
+    gives: [3],
+  },
+  {
+    op: 'scan',
+    name: 'a matrix from outside',
+    inputs: [floats([2, 3]), floats([4, 2, 3]), floats([3, 3])],
+    run: (h, x, w) =>
+      scan(
+        (h: Tensor, x: Tensor) => {
+          const next = h.matmul(w).add(x).tanh()
+          return [next, next] as const
+        },
+        h,
+        x,
+      )[1],
+    shape: [4, 2, 3],
+  },
+]
+
+export const productsAndCreation: readonly Case[] = [
+  ...products,
+  ...halves,
+  ...casts,
+  ...creation,
+  ...scans,
+]
