@@ -20,6 +20,7 @@ import { difference } from './support.js'
 
 /** What is exported beside operations, tested elsewhere. */
 const NOT_OPERATIONS = new Set<string>([
+  'checkpoint',
   'constructor',
   'positive',
   'summary',

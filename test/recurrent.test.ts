@@ -137,6 +137,13 @@ describe('what the layers are told', () => {
     })
   })
 
+  it('summary counts every step', () => {
+    const gru = new nn.GRU(I, H, { bias: false })
+    const { multiplyAdds, parameters } = nn.summary(gru, [T, N, I])
+    expect(multiplyAdds).toBe(T * N * 3 * H * (I + H))
+    expect(parameters).toBe(3 * H * (I + H))
+  })
+
   it('errors name what is wrong and what to give', () => {
     const lstm = new nn.LSTM(I, H)
     expect(() => lstm.forward(noise(T, N, I + 1))).toThrow(
