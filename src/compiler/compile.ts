@@ -11,6 +11,7 @@ import { splitPhases } from './phases.js'
 import { planProgram } from './plan.js'
 import type { Argument, Machine, Program } from './program.js'
 import { type Fixed, prepareBodies } from './repeat.js'
+import { transformConvolutions } from './winograd.js'
 
 export interface Prepared {
   readonly graph: Graph
@@ -29,6 +30,7 @@ const onGraph =
 export interface CompileOptions {
   readonly simplify?: boolean
   readonly layouts?: boolean
+  readonly winograd?: boolean
 }
 
 interface NamedPass {
@@ -44,6 +46,7 @@ export const passes: readonly NamedPass[] = [
   { name: 'split phases', run: onGraph(splitPhases) },
   { name: 'simplify again', run: onGraph(simplify), optional: 'simplify' },
   { name: 'choose layouts', run: chooseLayouts, optional: 'layouts' },
+  { name: 'transform convolutions', run: transformConvolutions, optional: 'winograd' },
   { name: 'pack operands', run: packOperands },
   {
     name: 'prepare bodies',

@@ -31,6 +31,8 @@ import {
 import type { Affine } from './kernel.js'
 import { copyFolds, isLocalCopy } from './local.js'
 import { type FuseInput, findRoots, isLeaf } from './roots.js'
+import { isWinograd } from './winograd.js'
+import { foldsInTiles } from './winograd-tiles.js'
 
 export interface Fused {
   readonly groups: readonly Group[]
@@ -287,6 +289,7 @@ class Grouping {
   private takeLocals(core: NodeOf<'contract'>): void {
     for (const operand of [0, 1] as const) {
       const copy = core.args[operand]
+      if (isWinograd(core.spec)) continue
       if (!this.input.forced.has(copy) || this.placed.has(copy)) continue
       if (!isLocalCopy(copy, core, operand, this.users.get(copy) ?? [])) continue
       if (!copyFolds(copy, this.inMemory)) continue
@@ -300,6 +303,13 @@ class Grouping {
 
   /** The chain, or the contraction alone where a reshape in the chain does not fold. */
   private foldable(chain: readonly Node[]): readonly Node[] {
+    const [core] = chain
+    if (core.kind === 'contract' && isWinograd(core.spec)) {
+      const view = chain.findIndex((node) => node.kind === 'view')
+      const maps = view < 0 ? chain : chain.slice(0, view)
+      const domain = contractDomain(maps, this.inMemoryOrLocal)
+      return foldsInTiles(maps, core.spec, domain, this.inMemory) ? maps : [core]
+    }
     if (!chain.some((node) => node.kind === 'view')) return chain
     try {
       contractDomain(chain, this.inMemoryOrLocal)

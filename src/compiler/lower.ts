@@ -13,6 +13,8 @@ import { type Loop, mergeLoops } from './merge.js'
 import type { Machine } from './program.js'
 import { lowerRows, takeParallel } from './rows.js'
 import { lowerContract } from './tile.js'
+import { isWinograd } from './winograd.js'
+import { lowerWinograd } from './winograd-kernel.js'
 
 /** The turns of a repeat, by identity. */
 export interface Turns {
@@ -201,7 +203,9 @@ export function lower(group: Exclude<Group, LoopGroup>, context: LowerContext): 
     case 'rows':
       return lowerRows(group, context)
     case 'contract':
-      return lowerContract(group, context)
+      return isWinograd(group.core.spec)
+        ? lowerWinograd(group, context)
+        : lowerContract(group, context)
     case 'part':
     case 'copy':
       return lowerElementwise(group, context)

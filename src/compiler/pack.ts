@@ -20,6 +20,7 @@ import type { Prepared } from './compile.js'
 import { type ContractDomain, contractDomain, type Operand } from './contraction.js'
 import type { Machine } from './program.js'
 import { type Fixed, turnsServed } from './repeat.js'
+import { isWinograd } from './winograd.js'
 
 /** Nanoseconds to copy an element into another order, and for one multiply-add of a vector of one lane. */
 const COPY = 1.2
@@ -67,9 +68,10 @@ export function packOperands(prepared: Prepared, machine: Machine): Prepared {
   }
   for (const node of topological(rootsOf(graph))) {
     const same = withArgs(node, node.args.map(of))
+    if (same !== node && forced.has(node)) copies.add(same)
     done.set(
       node,
-      same.kind === 'contract'
+      same.kind === 'contract' && !isWinograd(same.spec)
         ? inPlaceOf(node, () => pack(same, machine, copies, copy, fixed))
         : same,
     )

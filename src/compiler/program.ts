@@ -14,6 +14,8 @@ export interface Machine {
   readonly fma: boolean
   readonly firstLevelCache: number
   readonly secondLevelCache: number
+  /** 3×3 convolutions of stride 1 are computed by transformed tiles, where that saves products: see winograd.ts. */
+  readonly winograd?: boolean
 }
 
 /** `update`: read as an input, and rewritten by the steps that commit. */

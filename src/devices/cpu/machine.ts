@@ -12,6 +12,7 @@ export function cpuMachine(relaxed: boolean): Machine {
     fma: relaxed,
     firstLevelCache: 32 * KB,
     secondLevelCache: 1024 * KB,
+    winograd: true,
   }
 }
 

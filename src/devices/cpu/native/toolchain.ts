@@ -65,6 +65,7 @@ export function nativeMachine(macros: string): Machine {
     fma: has('__FMA__') || wide || arm,
     firstLevelCache: cacheSize(1) ?? 32 * 1024,
     secondLevelCache: cacheSize(2) ?? 1024 * 1024,
+    winograd: true,
   }
 }
 
