@@ -144,6 +144,18 @@ describe('what the layers are told', () => {
     expect(parameters).toBe(3 * H * (I + H))
   })
 
+  it('checkpointed: the same gradients', async () => {
+    manualSeed(8)
+    const lstm = new nn.LSTM(I, H, { numLayers: 2 })
+    const x = noise(T, N, I)
+    const parameters = Object.values(lstm.stateDict())
+    const of = () => grad(lstm.forward(x)[0].square().sum(), [x, ...parameters])
+    const kept = of()
+    nn.checkpoint(lstm)
+    const again = of()
+    for (const [i, g] of kept.entries()) await close(again[i], g, `gradient ${i}`)
+  })
+
   it('errors name what is wrong and what to give', () => {
     const lstm = new nn.LSTM(I, H)
     expect(() => lstm.forward(noise(T, N, I + 1))).toThrow(
