@@ -9,7 +9,7 @@ test('an elementwise kernel', () => {
     b.call('max', b.call('mul', x, b.num('f32', 0.5)), b.num('f32', 0)),
   )
   expect(kernelSource(kernel)).toMatchInlineSnapshot(`
-    "function elementwise(begin, end, [x0_b0, out_b1], report) {
+    "function kernel_elementwise(begin, end, [x0_b0, out_b1], report) {
       let v0_0, v0_1, v0_2, v0_3, v1
       for (let block_0 = begin; block_0 < end; block_0++) {
         for (let i_1 = 0, i_1_end = Math.min(64, -64 * block_0 + 7); i_1 < i_1_end; i_1 += 4) {
@@ -50,7 +50,7 @@ test('conditions, reports and horizontal sums', () => {
     ],
   } as const
   expect(kernelSource(kernel)).toMatchInlineSnapshot(`
-    "function checked_sum(begin, end, [x_b0, y_b1], report) {
+    "function kernel_checked_sum(begin, end, [x_b0, y_b1], report) {
       let v0_0, v0_1, v0_2, v0_3
       for (let i_0 = begin; i_0 < end; i_0++) {
         ;[v0_0, v0_1, v0_2, v0_3] = [x_b0[4 * i_0], x_b0[4 * i_0 + 1], x_b0[4 * i_0 + 2], x_b0[4 * i_0 + 3]]
