@@ -166,6 +166,17 @@ function compare(found: ArrayLike<number>, exact: ArrayLike<number>, what: strin
 }
 
 describe('transformed convolutions', () => {
+  it('are left alone where they are told to be, and where they would not gain', () => {
+    const at = { n: 3, c: 32, o: 32, height: 12, width: 16, padding: 1 }
+    const count = (given: Case, options = {}) => {
+      const { graph } = prepare(alone, given)
+      return transformed(compileGraph(graph, native, inputsOf(graph), options))
+    }
+    expect(count(at)).toBe(2)
+    expect(count(at, { winograd: false })).toBe(0)
+    expect(count({ ...at, c: 16 })).toBe(0)
+    expect(count({ ...at, n: 1, height: 10, width: 10 })).toBe(0)
+  })
   for (const { build, at } of cases) {
     // Each forward, and as the gradient for its input.
     const convolutions = build === some ? 1 : build === alone ? 2 : 4

@@ -28,6 +28,7 @@ import { finishKernel, type LowerContext, type Lowered, Operands } from './lower
 import type { Machine } from './program.js'
 import { isWinograd, only, type WinogradContract } from './winograd.js'
 import { type Box, chooseBlock, type Placing, pixels, placeIn, tilesOf } from './winograd-tiles.js'
+import { four, imageOf, pixelsOf, turned, weightsOf } from './winograd-transforms.js'
 
 export function lowerWinograd(group: ContractGroup, context: LowerContext): Lowered {
   const { spec } = group.core
@@ -40,8 +41,6 @@ export function lowerWinograd(group: ContractGroup, context: LowerContext): Lowe
     return lowerProduct(group, spec, context, false)
   }
 }
-
-const four = [0, 1, 2, 3] as const
 
 /** [o / width, 4, 4, c, width] ← G w Gᵀ. */
 function lowerWeights(group: ContractGroup, context: LowerContext): Lowered {
@@ -91,35 +90,6 @@ function lowerWeights(group: ContractGroup, context: LowerContext): Lowered {
   else vectors()
   const split = { variable: parallel, extent: byPanel ? panels : channels }
   return finishKernel(context, operands, split, b.statements, [core], 0)
-}
-
-/** G column: [g0, (g0 + g1 + g2) / 2, (g0 − g1 + g2) / 2, g2]. */
-function weightsOf(b: Builder, [g0, g1, g2]: readonly Expr[]): Expr[] {
-  const half = num('f32', 0.5)
-  const ends = b.here(call('add', g0, g2))
-  const sum = b.here(call('mul', call('add', ends, g1), half))
-  const difference = b.here(call('mul', call('sub', ends, g1), half))
-  return [g0, sum, difference, g2]
-}
-
-/** Bᵀ column: [d0 − d2, d1 + d2, d2 − d1, d1 − d3]. */
-function imageOf(b: Builder, [d0, d1, d2, d3]: readonly Expr[]): Expr[] {
-  return [
-    b.here(call('sub', d0, d2)),
-    b.here(call('add', d1, d2)),
-    b.here(call('sub', d2, d1)),
-    b.here(call('sub', d1, d3)),
-  ]
-}
-
-/** Aᵀ column: [m0 + m1 + m2, m1 − m2 − m3]. */
-function pixelsOf(b: Builder, [m0, m1, m2, m3]: readonly Expr[]): Expr[] {
-  const first = call('add', call('add', m0, m1), m2)
-  return [b.here(first), b.here(call('sub', call('sub', m1, m2), m3))]
-}
-
-function turned<T>(rows: readonly (readonly T[])[]): T[][] {
-  return rows[0].map((_, j) => rows.map((row) => row[j]))
 }
 
 function builderOf(domain: ContractDomain, operands: Operands, context: LowerContext): Builder {
