@@ -15,7 +15,7 @@ interface Weight {
 }
 
 /** Bytes in gzip, with the compiler, the cpu device and its worker. The nearest peer says 80 kB of its whole. */
-const BUDGET = 96_000
+const BUDGET = 100_000
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/weight.mjs', '--json'], {
