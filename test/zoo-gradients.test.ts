@@ -27,6 +27,8 @@ const RELATIVE = 1e-3
 const CANCELLED = 1e-6
 /** Share of tensors that may have gradients of nothing but rounding: two biases of a block, at most. */
 const MOST_CANCELLED = 0.15
+/** In the VGGs with batch norm the biases of all convolutions are such: 8 tensors of 38, 16 of 70. */
+const MOST_CANCELLED_VGG = 0.24
 
 interface Case {
   /** [height = width, batch]. */
@@ -238,7 +240,9 @@ describe('gradients of the zoo', () => {
           }
         }
         expect(last?.wrong).toEqual([])
-        expect(last?.cancelled).toBeLessThan(MOST_CANCELLED)
+        expect(last?.cancelled).toBeLessThan(
+          name.endsWith('_bn') ? MOST_CANCELLED_VGG : MOST_CANCELLED,
+        )
         const course = await on('cpu', () => losses(name, at))
         expect(course[3], course.join(' ')).toBeLessThan(course[0])
       },
