@@ -6,13 +6,10 @@
 import { compile, concat, noGrad, type Tensor, tensor } from 'burnish'
 import { crossEntropy, Embedding, Linear, LSTM, Module } from 'burnish/nn'
 import { Adam, clipGradNorm } from 'burnish/optim'
-import { experiment, round, seconds } from './support.js'
+import { BEGIN, END, PADDING, reversal, WORDS } from './reversal.js'
+import { experiment } from './support.js'
 
-/** Words: padding, begin, end, and ten digits. */
-const [PADDING, BEGIN, END, FIRST_DIGIT] = [0, 1, 2, 3]
-const WORDS = FIRST_DIGIT + 10
 const [SHORTEST, LONGEST] = [4, 8]
-const TESTS = 1000
 
 type State = readonly [h: Tensor, c: Tensor]
 
@@ -52,35 +49,7 @@ const title = 'An LSTM encoder and decoder learn to write sequences of digits ba
 const defaults = { seed: 1, steps: 2500, batchSize: 64, features: 32, hidden: 128, lr: 4e-3 }
 await experiment('lstm-reverse', title, defaults, async (settings) => {
   const { steps, batchSize, features, hidden, lr } = settings
-  let state = settings.seed * 0x9e3779b1
-  const random = (limit: number) => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x6d2b79f5) | 0
-    const mixed = Math.imul(state ^ (state >>> 13), 0x297a2d39)
-    return ((mixed ^ (mixed >>> 16)) >>> 0) % limit
-  }
-  const sequence = () =>
-    Array.from({ length: SHORTEST + random(LONGEST - SHORTEST + 1) }, () => random(10))
-  // Held back before the first step: no batch contains one of them.
-  const tests = new Map<string, readonly number[]>()
-  while (tests.size < TESTS) {
-    const digits = sequence()
-    tests.set(digits.join(''), digits)
-  }
-  const fresh = (): readonly number[] => {
-    const digits = sequence()
-    return tests.has(digits.join('')) ? fresh() : digits
-  }
-  const rows = (sequences: readonly (readonly number[])[], length: number) => {
-    const words = new Int32Array(sequences.length * length).fill(PADDING)
-    sequences.forEach((digits, i) => {
-      words.set(digits, i * length)
-    })
-    return tensor(words, { shape: [sequences.length, length] })
-  }
-  const words = (digits: readonly number[]) => digits.map((digit) => digit + FIRST_DIGIT)
-  const lengthsOf = (sequences: readonly (readonly number[])[]) =>
-    tensor(Int32Array.from(sequences, ({ length }) => length))
-
+  const task = reversal(settings.seed, SHORTEST, LONGEST)
   const model = new EncoderDecoder(features, hidden)
   const parameters = model.parameters()
   const optimizer = new Adam(parameters, { lr })
@@ -93,35 +62,17 @@ await experiment('lstm-reverse', title, defaults, async (settings) => {
     optimizer.step()
     return loss
   })
-  const curve: { readonly step: number; readonly loss: number }[] = []
-  let sum = 0
-  const every = Math.ceil(steps / 10)
-  for (let i = 1; i <= steps; i++) {
-    const sequences = Array.from({ length: batchSize }, fresh)
-    const answers = sequences.map((digits) => words(digits.toReversed()))
-    const src = rows(sequences.map(words), LONGEST)
-    const tgt = rows(
-      answers.map((answer) => [BEGIN, ...answer]),
-      LONGEST + 1,
-    )
-    const labels = rows(
-      answers.map((answer) => [...answer, END]),
-      LONGEST + 1,
-    )
-    optimizer.lr = lr * Math.min(1, i / 100) * 0.5 * (1 + Math.cos((Math.PI * i) / (steps + 1)))
-    sum += await step(src, lengthsOf(sequences), tgt, labels).item()
-    if (i % every === 0) {
-      curve.push({ step: i, loss: round(sum / every) })
-      console.log(`step ${i}: loss ${curve.at(-1)?.loss}, ${seconds()}`)
-      sum = 0
-    }
-  }
+  const curve = await task.learn(steps, batchSize, ({ src, lengths, tgt, labels }, rate) => {
+    optimizer.lr = lr * rate
+    return step(src, lengths, tgt, labels).item()
+  })
 
   model.eval()
-  const asked = [...tests.values()]
+  const { src, lengths } = task.asked
+  const [tests] = src.shape
   const answered = noGrad(() => {
-    let at = model.encode(rows(asked.map(words), LONGEST), lengthsOf(asked))
-    let word = tensor(new Int32Array(TESTS).fill(BEGIN), { shape: [TESTS, 1] })
+    let at = model.encode(src, lengths)
+    let word = tensor(new Int32Array(tests).fill(BEGIN), { shape: [tests, 1] })
     const written: Tensor[] = []
     for (let i = 0; i <= LONGEST; i++) {
       const [logits, next] = model.decode(word, at)
@@ -131,24 +82,16 @@ await experiment('lstm-reverse', title, defaults, async (settings) => {
     }
     return concat(written, 1)
   })
-  const found = await answered.data()
-  let digits = 0
-  let right = 0
-  let exact = 0
-  asked.forEach((asking, i) => {
-    const answer = [...words(asking.toReversed()), END]
-    const same = answer.filter((expected, at) => found[i * (LONGEST + 1) + at] === expected).length
-    digits += answer.length
-    right += same
-    if (same === answer.length) exact++
+  const words = Array.from(await answered.data())
+  const found = Array.from({ length: tests }, (_, i) => {
+    const answer = words.slice(i * (LONGEST + 1), (i + 1) * (LONGEST + 1))
+    const end = answer.indexOf(END)
+    return end < 0 ? answer : answer.slice(0, end)
   })
-  console.log(`${exact} of ${TESTS} exact`)
   return {
     parameters: parameters.reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0),
     sequencesSeen: steps * batchSize,
-    exact: round(exact / TESTS),
-    digits: round(right / digits),
-    tests: TESTS,
+    ...task.score(found),
     curve,
   }
 })

@@ -15,7 +15,7 @@ const run = (...args: readonly string[]) =>
 const read = (file: string) => JSON.parse(readFileSync(file, 'utf8'))
 const kept = readdirSync(join(root, 'experiments/results')).filter((name) => name.endsWith('.json'))
 const scripts = readdirSync(join(root, 'experiments'))
-  .filter((name) => name.endsWith('.ts') && name !== 'support.ts')
+  .filter((name) => name.endsWith('.ts') && !['support.ts', 'reversal.ts'].includes(name))
   .map((name) => name.slice(0, -3))
 
 /** What every table made from results needs. */
