@@ -44,10 +44,9 @@ export function fashionMnist(options: MnistOptions = {}): Promise<ImageDataset> 
 
 async function load(root: string, options: MnistOptions, source: string): Promise<ImageDataset> {
   const name = (options.train ?? true) ? 'train' : 't10k'
-  const [imagesFile, labelsFile] = await Promise.all([
-    readFrom(root, `${name}-images`, 3, source),
-    readFrom(root, `${name}-labels`, 1, source),
-  ])
+  // One after the other: where both are missing, the error names the images.
+  const imagesFile = await readFrom(root, `${name}-images`, 3, source)
+  const labelsFile = await readFrom(root, `${name}-labels`, 1, source)
   const images = readIdx(imagesFile.bytes, imagesFile.path)
   const labels = readIdx(labelsFile.bytes, labelsFile.path)
   return new ImageDataset(
