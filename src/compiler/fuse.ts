@@ -12,7 +12,6 @@ import { isAgain, type Node, type NodeOf, rootsOf, topological } from '../graph/
 import { accessesOf, awaited, baseOf, sameIndex, Unfoldable } from './access.js'
 import { contractDomain } from './contraction.js'
 import {
-  alternates,
   type ContractGroup,
   type CopyGroup,
   createDomain,
@@ -26,10 +25,12 @@ import {
   Precedence,
   type RowGroup,
   type ScatterGroup,
-  splitDomain,
+  settle,
+  settleWith,
 } from './group.js'
 import type { Affine } from './kernel.js'
 import { copyFolds, isLocalCopy } from './local.js'
+import { placeResults } from './placing.js'
 import { type FuseInput, findRoots, isLeaf } from './roots.js'
 import { isWinograd } from './winograd.js'
 import { foldsInTiles } from './winograd-tiles.js'
@@ -75,15 +76,13 @@ class Grouping {
   private readonly precedence = new Precedence()
   private readonly groupOf = new Map<Node, Group>()
   private readonly users = new Map<Node, Node[]>()
-  private readonly placed = new Map<Node, number>()
+  private readonly placed: ReadonlyMap<Node, number>
   /** Last map of a contraction's chain (or the contraction itself) → the contraction. */
   private readonly cores = new Map<Node, readonly Node[]>()
   /** Nodes of all chains: each belongs to one. */
   private readonly chained = new Set<Node>()
   private readonly parts = new Map<Node, Group[]>()
-  private readonly updateValues = new Set<Node>()
-  /** What is computed before the commit, whatever is found later: see computeBefore. */
-  private readonly before = new Set<Node>()
+  private readonly updateValues: ReadonlySet<Node>
   /** Packed copies that their only contraction makes for itself. */
   private readonly locals = new Set<Node>()
 
@@ -97,10 +96,12 @@ class Grouping {
         if (list) list.push(node)
         else this.users.set(arg, [node])
       }
+    const { placed, updateValues } = placeResults(input, roots, this.users, this.inMemory)
+    this.placed = placed
+    this.updateValues = updateValues
   }
 
   run(): Fused {
-    this.placeResults()
     this.followContractions()
     for (const node of this.order) {
       const chain = this.cores.get(node)
@@ -119,146 +120,9 @@ class Grouping {
     return { groups: this.groups, roots: this.roots, placed: this.placed }
   }
 
-  /** Results computed straight into their argument: outputs first come, first served; updates where safe. */
-  private placeResults(): void {
-    const { graph } = this.input
-    graph.outputs.forEach((node, k) => {
-      const base = baseOf(node)
-      if (this.roots.has(base) && !this.placed.has(base) && !alternates(base))
-        this.placed.set(base, this.input.outputArgument(k))
-    })
-    const onlyCommits = this.onlyCommits()
-    for (const { target, value } of graph.updates) {
-      const base = baseOf(value)
-      if (!this.roots.has(base) || this.placed.has(base) || base.kind === 'result') continue
-      if (!onlyCommits(base)) continue
-      this.placed.set(base, this.input.argumentOf(target))
-      this.updateValues.add(base)
-    }
-    this.dropUnsafe()
-  }
-
-  /** Every use of the value leads to updates only, so computing it may wait for the commit. */
-  private onlyCommits(): (base: Node) => boolean {
-    const values = new Set(this.input.graph.updates.map(({ value }) => baseOf(value)))
-    const outputs = new Set(this.input.graph.outputs.map(baseOf))
-    const known = new Map<Node, boolean>()
-    const answer = (node: Node): boolean => {
-      if (outputs.has(node) || node === this.input.graph.guard) return false
-      const users = this.users.get(node) ?? []
-      if (users.length === 0) return values.has(baseOf(node))
-      return users.every(check)
-    }
-    const check = (node: Node): boolean => {
-      let only = known.get(node)
-      if (only === undefined) {
-        only = answer(node)
-        known.set(node, only)
-      }
-      return only
-    }
-    return check
-  }
-
-  /**
-   * What is computed in the commit must not read an argument that the commit writes, in place or by a copy, but
-   * for the value that is written there in place, element by element. Others are computed before, and copied.
-   */
-  private dropUnsafe(): void {
-    for (const { target, value } of this.input.graph.updates) {
-      const base = baseOf(value)
-      for (const root of this.readersOf(target))
-        if (root !== base && !this.readsBefore(root, base, target)) this.computeBefore(root)
-      // A value that anything computed before the commit reads is computed before it too.
-      if (this.readersOf(base).some((root) => !this.updateValues.has(root)))
-        this.computeBefore(base)
-      if (this.updateValues.has(base) && !this.readsOwnPosition(base, target))
-        this.computeBefore(base)
-    }
-  }
-
-  /**
-   * An update's value that reads the argument element by element and that `base` is computed from: it is done
-   * with each element before `base` writes it, in one loop or in an earlier region. (Weight decay reads the
-   * parameter for the momentum's new value, from which the parameter's follows.)
-   */
-  private readsBefore(root: Node, base: Node, target: Node): boolean {
-    if (!this.updateValues.has(root) || !sameShape(root.shape, target.shape)) return false
-    const seen = new Set<Node>()
-    const leadsTo = (node: Node): boolean => {
-      if (node === root) return true
-      if (seen.has(node)) return false
-      seen.add(node)
-      if (node !== base && this.roots.has(node) && !this.updateValues.has(node)) return false
-      return node.args.some(leadsTo)
-    }
-    return leadsTo(base) && this.readsOwnPosition(root, target)
-  }
-
-  /** Takes a value, and the updates it is computed from, out of the commit. */
-  private computeBefore(base: Node): void {
-    if (!this.updateValues.has(base)) return
-    const stack = [base]
-    for (let node = stack.pop(); node; node = stack.pop()) {
-      // What was reached before has had its updates taken out.
-      if (this.before.has(node)) continue
-      this.before.add(node)
-      if (this.updateValues.delete(node)) this.placed.delete(node)
-      for (const arg of node.args) stack.push(arg)
-    }
-  }
-
-  private readersOf(target: Node): Node[] {
-    const out = new Set<Node>()
-    const seen = new Set<Node>()
-    const visit = (node: Node) => {
-      for (const user of this.users.get(node) ?? []) {
-        if (seen.has(user)) continue
-        seen.add(user)
-        if (this.roots.has(user)) out.add(user)
-        else visit(user)
-      }
-    }
-    visit(target)
-    return [...out]
-  }
-
-  private readsOwnPosition(base: Node, target: Node): boolean {
-    if (base.kind !== 'map') return !this.readersOf(target).includes(base)
-    const domain = createDomain(base.shape, [])
-    const accesses = this.settle(base, domain)
-    return accesses
-      .filter((access) => baseOf(access.node) === target)
-      .every(
-        (access) =>
-          sameShape(access.node.shape, base.shape) && sameIndex(access.index, domain.index),
-      )
-  }
-
   private readonly inMemory = (node: Node): boolean => {
     const base = baseOf(node)
     return isLeaf(base) || this.roots.has(base)
-  }
-
-  /** Accesses of a root over a domain, splitting variables until every view folds. */
-  private settle(
-    root: Node,
-    domain: Domain,
-    at: (d: Domain) => readonly Affine[] = (d) => d.index,
-  ) {
-    return this.settleWith(domain, () => accessesOf(root, at(domain), domain.space, this.inMemory))
-  }
-
-  private settleWith<T>(domain: Domain, run: () => T): T {
-    for (;;) {
-      try {
-        return run()
-      } catch (error) {
-        if (!(error instanceof Unfoldable) || error.split === undefined) throw error
-        if (!splitDomain(domain, error.split.variable, error.split.by))
-          throw new Unfoldable(error.operand)
-      }
-    }
   }
 
   private add<G extends Group>(group: G, nodes: readonly Node[]): G {
@@ -402,7 +266,7 @@ class Grouping {
 
   private accessesIncluding(node: Node, domain: Domain) {
     if (this.inMemory(node)) return [{ node, index: domain.index, inside: [] }]
-    return this.settle(node, domain)
+    return settle(node, domain, this.inMemory)
   }
 
   private link(group: Group, node: Node): void {
@@ -564,7 +428,7 @@ class Grouping {
   }
 
   private rowAccesses(node: Node, domain: Domain) {
-    if (node.kind !== 'reduce') return this.settle(node, domain)
+    if (node.kind !== 'reduce') return settle(node, domain, this.inMemory)
     return this.accessesIncluding(node.args[0], domain)
   }
 
@@ -591,7 +455,7 @@ class Grouping {
       level === 'row' && node.kind !== 'reduce' ? keptIndex(group, d) : d.index
     let accesses: ReturnType<typeof accessesOf>
     try {
-      accesses = this.settleWith(domain, () =>
+      accesses = settleWith(domain, () =>
         node.kind === 'reduce' && inMemory(source)
           ? [{ node: source, index: at(domain), inside: [] }]
           : accessesOf(source, at(domain), domain.space, inMemory),

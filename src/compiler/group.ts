@@ -1,6 +1,6 @@
 // Groups: what one kernel computes, before it is lowered; and the loops over a domain of elements.
 import type { Node, NodeOf } from '../graph/node.js'
-import { axisIndex, createSpace, type Space, variableOf } from './access.js'
+import { accessesOf, axisIndex, createSpace, type Space, Unfoldable, variableOf } from './access.js'
 import { addAffine, coefficientOf, ofVariable, substitute } from './build.js'
 import type { Affine, Variable } from './kernel.js'
 
@@ -191,4 +191,22 @@ export function splitDomain(domain: Domain, variable: Variable, by: number): boo
   )
   domain[list] = domain[list].flatMap((v) => (v === variable ? [high, low] : [v]))
   return true
+}
+
+/** Runs what folds views over the domain, splitting its variables until every view folds. */
+export function settleWith<T>(domain: Domain, run: () => T): T {
+  for (;;) {
+    try {
+      return run()
+    } catch (error) {
+      if (!(error instanceof Unfoldable) || error.split === undefined) throw error
+      if (!splitDomain(domain, error.split.variable, error.split.by))
+        throw new Unfoldable(error.operand)
+    }
+  }
+}
+
+/** Accesses of a root over a domain. */
+export function settle(root: Node, domain: Domain, inMemory: (node: Node) => boolean) {
+  return settleWith(domain, () => accessesOf(root, domain.index, domain.space, inMemory))
 }

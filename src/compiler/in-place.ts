@@ -1,6 +1,6 @@
 // Proves that updates in place are safe: every read of the old value happens before the write that replaces it.
 //
-// Fusion decides which values are written straight over what they replace; it reasons about nodes. This looks only at
+// placing.ts decides which values are written straight over what they replace; it reasons about nodes. This looks only at
 // the loops that came out, and asks of each load of a replaced argument and each store to it: can they meet at one
 // element, with the store first, or in iterations whose order nothing fixes? Between two regions there is a barrier;
 // within one region nothing orders two steps, and within a step nothing orders two turns of the parallel loop.
