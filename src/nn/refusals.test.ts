@@ -117,6 +117,22 @@ describe('what does not fit is refused', () => {
       /equal features/,
     ],
     [
+      'an attention mask of more dimensions than the scores',
+      () =>
+        nn.scaledDotProductAttention(zeros([3, 4]), zeros([3, 4]), zeros([3, 2]), {
+          attnMask: zeros([2, 3, 3]),
+        }),
+      /scaledDotProductAttention: the attnMask \[2, 3, 3\] must broadcast to the scores \[3, 3\].*slice the mask/,
+    ],
+    [
+      'an attention mask of more queries than there are',
+      () =>
+        nn.scaledDotProductAttention(zeros([2, 1, 4]), zeros([2, 3, 4]), zeros([2, 3, 2]), {
+          attnMask: zeros([5, 3], { dtype: 'bool' }),
+        }),
+      /the attnMask \[5, 3\] must broadcast to the scores \[2, 1, 3\]/,
+    ],
+    [
       'a weight of classes',
       () => nn.crossEntropy(f, zeros([2], { dtype: 'int32' }), { weight: zeros([2]) }),
       /there are 3 classes: give \[3\]/,

@@ -1,6 +1,6 @@
 // Attention: which keys a query sees, and the mean of their values (Vaswani et al. 2017, section 3.2.1).
 import { fail } from '../../base/errors.js'
-import { broadcastShapes, showShape } from '../../base/shape.js'
+import { broadcastShapes, sameShape, showShape } from '../../base/shape.js'
 import { type Node, permute } from '../../graph/node.js'
 import { matmul } from '../../tensor/matmul.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
@@ -11,7 +11,7 @@ import { dropout } from './dropout.js'
 
 /** Which keys a query sees, and how scores are scaled. */
 export interface AttentionOptions {
-  /** bool: true where a query may see a key; float: added to the scores. Broadcasts to [.., L, S]. */
+  /** bool: true where a query may see a key; float: added to the scores. Broadcasts to [.., L, S], to which it adds no dimension. */
   readonly attnMask?: Tensor
   /** Each query sees the keys up to its own position. */
   readonly isCausal?: boolean
@@ -67,7 +67,10 @@ export function attend(
   const last = scores.shape.length - 1
   if (isCausal) scores = where(before(scores), scores, -Infinity)
   for (const mask of masks) {
-    broadcastShapes(scores.shape, mask.shape, `${name}: attnMask`)
+    if (!sameShape(broadcastShapes(scores.shape, mask.shape, `${name}: attnMask`), scores.shape))
+      fail(
+        `${name}: the attnMask ${showShape(mask.shape)} must broadcast to the scores ${showShape(scores.shape)}, [.., queries, keys]: slice the mask, or expand the query`,
+      )
     scores =
       mask.dtype === 'bool'
         ? where(mask.node, scores, -Infinity)
