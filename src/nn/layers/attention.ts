@@ -1,5 +1,6 @@
 // Attention with several heads, with the parameters, names and masks of torch.nn.MultiheadAttention. Left out: its
 // add_bias_kv and add_zero_attn, and inputs without a batch.
+import { isFloat } from '../../base/dtype.js'
 import { fail } from '../../base/errors.js'
 import { sameShape, showShape } from '../../base/shape.js'
 import { zeros } from '../../tensor/create.js'
@@ -100,7 +101,7 @@ export class MultiheadAttention extends Module<readonly [seen: Tensor, weights: 
     if (this.outProj.bias) init.zeros(this.outProj.bias)
   }
 
-  /** @throws BurnishError when an input or a mask has another shape than the class's comment says. */
+  /** @throws BurnishError when an input or a mask has another shape than comments here say, or a mask is of integers. */
   forward(
     query: Tensor,
     key: Tensor = query,
@@ -158,6 +159,11 @@ export class MultiheadAttention extends Module<readonly [seen: Tensor, weights: 
   #masks({ attnMask, keyPaddingMask }: AttentionMasks, shape: readonly number[]): Tensor[] {
     const [n, queries, keys] = shape
     const masks: Tensor[] = []
+    for (const [name, mask] of Object.entries({ attnMask, keyPaddingMask }))
+      if (mask && mask.dtype !== 'bool' && !isFloat(mask.dtype))
+        fail(
+          `MultiheadAttention: the ${name} is ${mask.dtype}, but must be bool, true where a key is hidden, or float, added to the scores; use ${name}.bool()`,
+        )
     if (attnMask) {
       const each = [n * this.numHeads, queries, keys]
       if (!sameShape(attnMask.shape, [queries, keys]) && !sameShape(attnMask.shape, each))

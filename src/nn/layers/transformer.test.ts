@@ -140,6 +140,18 @@ describe('MultiheadAttention', () => {
     expect(() => attention.forward(q, k, v, { keyPaddingMask: zeros([4, 2]) })).toThrow(
       /keyPaddingMask \[4, 2\] must be \[2, 4\]/,
     )
+    for (const dtype of ['int32', 'uint8'] as const) {
+      expect(() =>
+        attention.forward(q, k, v, { keyPaddingMask: zeros([2, 4], { dtype }) }),
+      ).toThrow(
+        new RegExp(
+          `keyPaddingMask is ${dtype}.*bool, true.*hidden.*use keyPaddingMask\\.bool\\(\\)`,
+        ),
+      )
+      expect(() => attention.forward(q, k, v, { attnMask: zeros([3, 4], { dtype }) })).toThrow(
+        new RegExp(`attnMask is ${dtype}.*use attnMask\\.bool\\(\\)`),
+      )
+    }
   })
 })
 
