@@ -4,8 +4,8 @@
 import { fail } from '../base/errors.js'
 import { Random } from '../base/random.js'
 import { showShape } from '../base/shape.js'
+import { inEvaluation } from '../nn/evaluation.js'
 import { logSoftmax } from '../nn/index.js'
-import type { AnyModule } from '../nn/module.js'
 import { compile } from '../tensor/compile.js'
 import { adopt } from '../tensor/create.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -94,17 +94,6 @@ export async function generate(
 }
 
 const at = (position: number) => adopt(Int32Array.of(position), [], 'int32')
-
-/** Runs with the model in evaluation mode, and puts it back. */
-async function inEvaluation<T>(model: AnyModule, run: () => Promise<T>): Promise<T> {
-  const training = new Set(model.modules().filter((module) => module.training))
-  model.eval()
-  try {
-    return await run()
-  } finally {
-    for (const module of training) module.training = true
-  }
-}
 
 /**
  * A token drawn from logits [vocabSize] on the host: temperature first, then topK, then topP of what is left, as Hugging

@@ -51,14 +51,3 @@ export function roundChannels(channels: number): number {
   const rounded = Math.max(8, Math.floor((channels + 4) / 8) * 8)
   return rounded < 0.9 * channels ? rounded + 8 : rounded
 }
-
-/** What `run` builds while the model is in evaluation mode; the mode is restored. */
-export function inEvaluation<T>(model: Module<unknown>, run: () => T): T {
-  const { training } = model
-  model.eval()
-  try {
-    return run()
-  } finally {
-    model.train(training)
-  }
-}

@@ -4,6 +4,7 @@
 // pretraining of the first 20 convolutions on ImageNet.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
+import { inEvaluation } from '../nn/evaluation.js'
 import { Conv2d, Dropout, LeakyReLU, Linear, MaxPool2d, Module, Sequential } from '../nn/index.js'
 import { arange } from '../tensor/create.js'
 import { stack, type Tensor } from '../tensor/tensor.js'
@@ -15,7 +16,7 @@ import {
   selectDetections,
   type Targets,
 } from '../vision/detection.js'
-import { heConvolutions, inEvaluation, type ModelOptions } from './variants.js'
+import { heConvolutions, type ModelOptions } from './variants.js'
 
 /** `[channels, kernel, stride]` of a convolution, or a pool of 2×2. */
 type Layer = readonly [number, number, number?] | 'pool'

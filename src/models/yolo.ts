@@ -4,6 +4,7 @@
 // of the last epochs, mosaic and mixup.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
+import { inEvaluation } from '../nn/evaluation.js'
 import {
   binaryCrossEntropyWithLogits,
   Conv2d,
@@ -30,7 +31,7 @@ import {
   selectDetections,
   type Targets,
 } from '../vision/detection.js'
-import { inEvaluation, type ModelOptions } from './variants.js'
+import type { ModelOptions } from './variants.js'
 import { assign, type Said } from './yolo-assign.js'
 import { ConvBlock, CspDarknet, CspLayer, conv3x3 } from './yolo-blocks.js'
 

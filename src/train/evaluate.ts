@@ -1,5 +1,6 @@
 // Evaluation: loss and metrics over a loader, with the model in evaluation mode.
 import type { DataLoader } from '../data/loader.js'
+import { inEvaluation } from '../nn/evaluation.js'
 import { crossEntropy } from '../nn/functional.js'
 import type { Module } from '../nn/module.js'
 import { compile } from '../tensor/compile.js'
@@ -81,20 +82,15 @@ export function evaluator(
   const step = compile((input: Tensor, target: Tensor) =>
     measure(options, model.forward(input), target),
   )
-  return async (batches) => {
-    const training = model.training
-    model.eval()
-    try {
+  return (batches) =>
+    inEvaluation(model, async () => {
       const means = new Means()
       await eachBatch(batches, options.signal, async ([input, target]) => {
         const samples = input.shape[0]
         means.add(await sumsOf(step(input, target), samples), samples)
       })
       return means.values
-    } finally {
-      model.train(training)
-    }
-  }
+    })
 }
 
 /**

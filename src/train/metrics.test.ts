@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { DataLoader, hostArray, TensorDataset } from '../data/index.js'
 import { l1Loss } from '../nn/functional.js'
-import { Module } from '../nn/index.js'
+import { Dropout, Module } from '../nn/index.js'
 import { tensor } from '../tensor/create.js'
 import { setDevice } from '../tensor/devices.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -78,6 +78,22 @@ describe('over a whole set', () => {
     expect(model.training).toBe(true)
     const none = new DataLoader(set, { batchSize: 9, dropLast: true })
     await expect(predict(model, none)).rejects.toThrow(/no batches/)
+  })
+
+  test('what was frozen stays so', async () => {
+    class Frozen extends Same {
+      frozen = new Dropout(0.5)
+      free = new Dropout(0.5)
+    }
+    const model = new Frozen()
+    model.frozen.eval()
+    await predict(model, batches())
+    await evaluate(model, batches())
+    expect([model.training, model.frozen.training, model.free.training]).toEqual([
+      true,
+      false,
+      true,
+    ])
   })
 
   test('confusion: target by row, said by column', async () => {

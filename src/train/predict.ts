@@ -1,6 +1,7 @@
 // What a model says about data: outputs, and the confusion matrix of a classifier.
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
+import { inEvaluation } from '../nn/evaluation.js'
 import type { Module } from '../nn/module.js'
 import { compile } from '../tensor/compile.js'
 import { tensor } from '../tensor/create.js'
@@ -22,14 +23,10 @@ async function eachOutput(
   signal: AbortSignal | undefined,
   use: (output: Tensor, batch: readonly Tensor[]) => Promise<void>,
 ): Promise<void> {
-  const { training } = model
-  model.eval()
-  const forward = compile((input: Tensor) => model.forward(input))
-  try {
-    await eachBatch(batches, signal, (batch) => use(forward(batch[0]), batch))
-  } finally {
-    model.train(training)
-  }
+  await inEvaluation(model, () => {
+    const forward = compile((input: Tensor) => model.forward(input))
+    return eachBatch(batches, signal, (batch) => use(forward(batch[0]), batch))
+  })
 }
 
 /**
