@@ -122,9 +122,12 @@ export function selectDetections(
   }[] = []
   for (let i = 0; i < count; i++) {
     let label = 0
-    const at = i * classes
-    for (let c = 1; c < classes; c++) if (scores[at + c] > scores[at + label]) label = c
-    const score = scores[at + label]
+    let score = -Infinity
+    for (let c = 0; c < classes; c++)
+      if (scores[i * classes + c] > score) {
+        label = c
+        score = scores[i * classes + c]
+      }
     if (score < scoreThreshold) continue
     const [x1, y1, x2, y2] = [0, 1, 2, 3].map((k) => boxes[4 * i + k])
     found.push({ box: [x1, y1, x2, y2], score, label })

@@ -2,7 +2,7 @@
 //
 // - 'coco' (Lin et al. 2014, as pycocotools computes it): each detection takes the free object it overlaps most; average
 //   precision is the mean over 101 recalls 0, 0.01 … 1 of the greatest precision at that recall or a higher one; at
-//   most 100 detections an image count. Left out: crowds, areas.
+//   most 100 detections of a class in an image count. Left out: crowds, areas.
 // - 'voc' (Everingham et al. 2010, since 2010): each detection belongs to the object it overlaps most, and is wrong when
 //   that one is taken; average precision is the whole area under the same curve.
 import { fail } from '../base/errors.js'
@@ -79,8 +79,9 @@ interface ImageOfClass {
 /** Detections of a class in one image, highest score first, against its objects. */
 function imageOf(found: Detections, truth: Objects, label: number, most: number): ImageOfClass {
   const objects = positions(truth.labels, label)
-  const detections = Array.from(byScore(found.scores)).slice(0, most)
-  const ofClass = detections.filter((i) => found.labels[i] === label)
+  const ofClass = Array.from(byScore(found.scores))
+    .filter((i) => found.labels[i] === label)
+    .slice(0, most)
   return {
     scores: ofClass.map((i) => found.scores[i]),
     overlaps: ofClass.map((i) => objects.map((j) => overlap(found.boxes, i, truth.boxes, j))),

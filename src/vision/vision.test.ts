@@ -238,6 +238,9 @@ describe('detections', () => {
     close(found.scores, [0.9, 0.7])
     expect([...found.boxes]).toEqual([0, 0, 4, 4, 0, 0, 4, 5])
     expect(selectDetections([], []).scores.length).toBe(0)
+    // What is no number is no score.
+    const diverged = selectDetections([0, 0, 4, 4, 8, 8, 9, 9], [NaN, 0.75, NaN, NaN])
+    expect([[...diverged.labels], [...diverged.scores]]).toEqual([[1], [0.75]])
   })
 
   it('have targets of one shape', async () => {
@@ -325,6 +328,16 @@ describe('mean average precision', () => {
       meanAveragePrecision(both, near, { thresholds: [0.5], interpolation }).mean
     expect(at('coco')).toBe(1) // the second takes the other object, IoU 0.83
     expect(at('voc')).toBe(0.5)
+  })
+
+  it('counts a hundred detections of each class in an image', () => {
+    const crowd = (n: number) => Array.from({ length: n }, () => [0, 0.9, ...away] as const)
+    const one = [{ boxes: here, labels: [1] }]
+    expect(meanAveragePrecision([found(...crowd(100), [1, 0.5, ...here])], one).mean).toBe(1)
+    const own = [{ boxes: here, labels: [0] }]
+    const last = found(...crowd(100), [0, 0.5, ...here])
+    expect(meanAveragePrecision([last], own).mean).toBe(0)
+    expect(meanAveragePrecision([last], own, { interpolation: 'voc' }).mean).toBeCloseTo(1 / 101)
   })
 
   it('refuses lists that differ', () => {
