@@ -93,8 +93,23 @@ describe('ctcLoss', () => {
     expect([...(await gradient.data())]).toEqual(new Array(T * C).fill(0))
   })
 
+  it('takes computed input lengths for the end they pass, and refuses such target lengths in the run', async () => {
+    const loss = (steps: number, length: number) =>
+      F.ctcLoss(logProbs(), int([[1, 2]]), int([steps]).mul(1), int([length]).mul(1)).item()
+    expect(await loss(T + 4, 2)).toBe(await loss(T, 2))
+    expect(await loss(-2, 2)).toBe(await loss(0, 2))
+    await expect(loss(T, 3)).rejects.toThrow(/ctcLoss: gather: index \d+ is out of range/)
+    await expect(loss(T, -1)).rejects.toThrow(/ctcLoss: gather: index -2 is out of range/)
+  })
+
   it('says what is wrong', () => {
     expect(() => F.ctcLoss(logProbs(), int([[1]]), [6], [1])).toThrow(/inputLengths has 6.*0 to 5/)
+    expect(() => F.ctcLoss(logProbs(), int([[1]]), int([6]), [1])).toThrow(
+      /inputLengths has 6.*0 to 5/,
+    )
+    expect(() => F.ctcLoss(logProbs(), int([[1]]), [5], int([-1]))).toThrow(
+      /targetLengths has -1.*0 to 1/,
+    )
     expect(() => F.ctcLoss(logProbs(), int([[1]]), [5], [1], { blank: 3 })).toThrow(/blank is 3/)
     expect(() => F.ctcLoss(logProbs(), int([1, 2]), [5], [1])).toThrow(/2 labels/)
   })

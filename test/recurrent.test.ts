@@ -156,6 +156,19 @@ describe('what the layers are told', () => {
     for (const [i, g] of kept.entries()) await close(again[i], g, `gradient ${i}`)
   })
 
+  it('lengths that are computed count as those of the ends they pass', async () => {
+    const gru = new nn.GRU(I, H)
+    const [x, first] = [noise(T, N, I), noise(1, N, H)]
+    const run = (...values: readonly number[]) => {
+      const lengths = tensor(values, { dtype: 'int32' }).mul(1)
+      return gru.forward(x, first, { lengths })
+    }
+    const [[output, h], [expected, last]] = [run(T + 3, -1, 2), run(T, 0, 2)]
+    await close(output, expected, 'output')
+    await close(h, last, 'state')
+    expect(await output.slice(1, 2, { dim: 1 }).abs().sum().item()).toBe(0)
+  })
+
   it('errors name what is wrong and what to give', () => {
     const lstm = new nn.LSTM(I, H)
     expect(() => lstm.forward(noise(T, N, I + 1))).toThrow(
@@ -167,6 +180,11 @@ describe('what the layers are told', () => {
     expect(() => lstm.forward(noise(T, N, I), undefined, { lengths: [1, 2, 9] })).toThrow(
       /a length is 9/,
     )
+    const lengths = (...values: readonly number[]) => tensor(values, { dtype: 'int32' })
+    for (const bad of [0, -1, 9])
+      expect(() =>
+        lstm.forward(noise(T, N, I), undefined, { lengths: lengths(1, 2, bad) }),
+      ).toThrow(new RegExp(`LSTM: a length is ${bad}, but must be a whole number from 1 to ${T}`))
     expect(() => new nn.RNN(I, H, { dropout: 0.5 })).toThrow(/there is one: use numLayers 2/)
   })
 })

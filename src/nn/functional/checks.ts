@@ -20,6 +20,12 @@ export function indexNode(x: Tensor, where: string, what: string): Node {
   return x.dtype === 'int32' ? x.node : x.int().node
 }
 
+/** The numbers of a list, or of a tensor of integers whose data is on the host; of another, none. */
+export function knownIntegers(given: Tensor | readonly number[]): readonly number[] {
+  if (!('node' in given)) return given
+  return isFloat(given.dtype) ? [] : Array.from(given.value?.host ?? [])
+}
+
 /** One whole number for each of `rank` dimensions; one number stands for all. */
 export function perDimension(
   value: number | readonly number[],

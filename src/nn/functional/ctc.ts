@@ -17,7 +17,7 @@ import { placeholder, scan, slicePlaceholder } from '../../graph/scan.js'
 import { tensor } from '../../tensor/create.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import { add, div, eq, exp, le, log, lt, mul, ne, neg, sub, where } from '../nodes/math.js'
-import { floatNode, indexNode, named } from './checks.js'
+import { floatNode, indexNode, knownIntegers, named } from './checks.js'
 import { type ReductionOptions, reduced } from './reduction.js'
 
 /** Options of ctcLoss. */
@@ -43,6 +43,9 @@ const IMPOSSIBLE = -1e29
  * `logProbs` are [T, N, C], or [T, C] for one sequence: log-softmax of the class scores. `targets` are int32, [N, S] with
  * anything behind each target's length, or all targets one after the other, [sum of lengths] (then targetLengths must be
  * numbers). Losses are [N]; `mean` divides each by its target's length, at least 1, before it averages.
+ *
+ * Lengths in a list, and in a tensor made of host data or read before, must be numbers from 0 to T, or to S. Of other
+ * tensors, an input's length above T counts as T, below 0 as 0; a target's out of range is an error of the run.
  *
  * The gradient of an infinite loss is 0 here (NaN in PyTorch). Source: torch.nn.functional.ctc_loss.
  */
@@ -151,10 +154,9 @@ function logSum(parts: readonly Node[]): Node {
 }
 
 function lengthsNode(name: string, what: string, lengths: Lengths, N: number, most: number): Node {
-  if (!('node' in lengths))
-    for (const n of lengths)
-      if (!Number.isInteger(n) || n < 0 || n > most)
-        fail(`${name}: ${what} has ${n}, but must be whole numbers from 0 to ${most}`)
+  for (const n of knownIntegers(lengths))
+    if (!Number.isInteger(n) || n < 0 || n > most)
+      fail(`${name}: ${what} has ${n}, but must be whole numbers from 0 to ${most}`)
   const given = 'node' in lengths ? lengths : tensor(lengths, { dtype: 'int32' })
   if (given.shape.reduce((a, b) => a * b, 1) !== N)
     fail(`${name}: ${what} is ${showShape(given.shape)}, but the batch has ${N}: give [${N}]`)

@@ -5,7 +5,7 @@ import { broadcastTo, concat, iota, map, type Node, reshape } from '../../graph/
 import { tensor } from '../../tensor/create.js'
 import { Parameter } from '../../tensor/parameter.js'
 import { fromNode, concat as joined, type Tensor } from '../../tensor/tensor.js'
-import { floatNode, indexNode } from '../functional/checks.js'
+import { floatNode, indexNode, knownIntegers } from '../functional/checks.js'
 import { dropout } from '../functional/dropout.js'
 import { linear } from '../functional/linear.js'
 import { layerValues } from '../init.js'
@@ -53,6 +53,9 @@ export interface SequenceOptions {
   /**
    * The true length of each sequence of the batch, [N]: positions from there on are not read, their outputs are 0, and the
    * last state is that after the sequence's own last position. What PyTorch's packed sequences are for.
+   *
+   * A list, and a tensor made of host data or read before, must hold numbers from 1 to T. Nobody looks at those of other
+   * tensors: a length above T counts as T; below 1 the outputs are 0, and the last state is the first.
    */
   readonly lengths?: Tensor | readonly number[]
 }
@@ -236,10 +239,9 @@ abstract class Recurrent<State> extends Module<readonly [output: Tensor, state: 
 
 /** bool [T, N]: position < length. */
 function maskOf(name: string, lengths: Tensor | readonly number[], T: number, N: number): Node {
-  if (Array.isArray(lengths))
-    for (const n of lengths)
-      if (!Number.isInteger(n) || n < 1 || n > T)
-        fail(`${name}: a length is ${n}, but must be a whole number from 1 to ${T}`)
+  for (const n of knownIntegers(lengths))
+    if (!Number.isInteger(n) || n < 1 || n > T)
+      fail(`${name}: a length is ${n}, but must be a whole number from 1 to ${T}`)
   const given = 'node' in lengths ? lengths : tensor(lengths, { dtype: 'int32' })
   if (given.shape.length !== 1 || given.shape[0] !== N)
     fail(`${name}: lengths are ${showShape(given.shape)}, but the batch has ${N}: give [${N}]`)
