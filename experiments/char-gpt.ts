@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { compile, type Tensor, tensor } from 'burnish'
 import { GPT2, generate, nextTokenLoss } from 'burnish/models'
 import { AdamW, clipGradNorm } from 'burnish/optim'
-import { experiment, root, round, seconds } from './support.js'
+import { below, countOf, experiment, root, round, seconds } from './support.js'
 
 /** Stands for characters that the training part has less often than this. */
 const UNKNOWN = '\ufffd'
@@ -113,12 +113,7 @@ await experiment('char-gpt', title, defaults, async (settings) => {
     return loss
   })
   // The order of stretches is a hash of their number, so that a seed fixes it.
-  let state = settings.seed * 0x9e3779b1
-  const random = (limit: number) => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x6d2b79f5) | 0
-    const mixed = Math.imul(state ^ (state >>> 13), 0x297a2d39)
-    return ((mixed ^ (mixed >>> 16)) >>> 0) % limit
-  }
+  const random = below(settings.seed)
   const batch = () => {
     const tokens = new Int32Array(batchSize * length)
     for (let row = 0; row < batchSize; row++) {
@@ -162,7 +157,7 @@ await experiment('char-gpt', title, defaults, async (settings) => {
   return {
     characters: learned.length + kept.length,
     alphabet: alphabet.length,
-    parameters: parameters.reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0),
+    parameters: countOf(parameters),
     bitsPerCharacter: round(bits / windows),
     unigramBits: round(known.unigram),
     bigramBits: round(known.bigram),

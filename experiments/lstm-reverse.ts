@@ -7,7 +7,7 @@ import { compile, concat, noGrad, type Tensor, tensor } from 'burnish'
 import { crossEntropy, Embedding, Linear, LSTM, Module } from 'burnish/nn'
 import { Adam, clipGradNorm } from 'burnish/optim'
 import { BEGIN, END, PADDING, reversal, WORDS } from './reversal.js'
-import { experiment } from './support.js'
+import { countOf, experiment } from './support.js'
 
 const [SHORTEST, LONGEST] = [4, 8]
 
@@ -89,7 +89,7 @@ await experiment('lstm-reverse', title, defaults, async (settings) => {
     return end < 0 ? answer : answer.slice(0, end)
   })
   return {
-    parameters: parameters.reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0),
+    parameters: countOf(parameters),
     sequencesSeen: steps * batchSize,
     ...task.score(found),
     curve,

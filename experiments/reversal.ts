@@ -1,7 +1,7 @@
 // Sequences of random digits, to be written backwards: the task that the recurrent network and the Transformer learn.
 // Batches never contain one of the sequences held back for the test.
 import { type Tensor, tensor } from 'burnish'
-import { round, seconds } from './support.js'
+import { below, round, seconds } from './support.js'
 
 /** Words: padding, begin, end, and ten digits. */
 export const [PADDING, BEGIN, END, FIRST_DIGIT] = [0, 1, 2, 3]
@@ -39,12 +39,7 @@ export interface Reversal {
 
 /** Sequences of `shortest` to `longest` digits, from a seed. */
 export function reversal(seed: number, shortest: number, longest: number): Reversal {
-  let state = seed * 0x9e3779b1
-  const random = (limit: number) => {
-    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x6d2b79f5) | 0
-    const mixed = Math.imul(state ^ (state >>> 13), 0x297a2d39)
-    return ((mixed ^ (mixed >>> 16)) >>> 0) % limit
-  }
+  const random = below(seed)
   const sequence = () =>
     Array.from({ length: shortest + random(longest - shortest + 1) }, () => random(10))
   const tests = new Map<string, Digits>()

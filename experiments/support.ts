@@ -154,6 +154,21 @@ export function stream(seed: number): () => number {
   }
 }
 
+/** Whole numbers from 0 to below a limit, from a seed. */
+export function below(seed: number): (limit: number) => number {
+  let state = seed * 0x9e3779b1
+  return (limit) => {
+    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x6d2b79f5) | 0
+    const mixed = Math.imul(state ^ (state >>> 13), 0x297a2d39)
+    return ((mixed ^ (mixed >>> 16)) >>> 0) % limit
+  }
+}
+
+/** How many numbers there are in parameters. */
+export function countOf(parameters: readonly { readonly shape: readonly number[] }[]): number {
+  return parameters.reduce((sum, { shape }) => sum + shape.reduce((n, size) => n * size, 1), 0)
+}
+
 /** Seconds since the start, for lines that tell how far a run is. */
 export function seconds(): string {
   return `${(performance.now() / 1000).toFixed(0)} s`

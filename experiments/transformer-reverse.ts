@@ -8,7 +8,7 @@ import { greedyDecode, Seq2SeqTransformer } from 'burnish/models'
 import { crossEntropy } from 'burnish/nn'
 import { Adam } from 'burnish/optim'
 import { BEGIN, END, PADDING, reversal, WORDS } from './reversal.js'
-import { experiment } from './support.js'
+import { countOf, experiment } from './support.js'
 
 const [SHORTEST, LONGEST] = [5, 10]
 
@@ -55,7 +55,7 @@ await experiment('transformer-reverse', title, defaults, async (settings) => {
     maxLength: LONGEST + 1,
   })
   return {
-    parameters: parameters.reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0),
+    parameters: countOf(parameters),
     sequencesSeen: steps * batchSize,
     ...task.score(found),
     curve,
