@@ -1,33 +1,14 @@
-// The two text models of the workloads, as the peer's script defines them: a convolution network over words (Kim 2014)
-// and a small decoder of transformer layers (Radford et al. 2019).
-import { arange, concat } from 'burnish'
+// The small decoder of transformer layers (Radford et al. 2019) as the peer's script defines it: its head is not tied.
+import { arange } from 'burnish'
 import {
-  Conv1d,
   Embedding,
   gelu,
   LayerNorm,
   Linear,
   Module,
-  relu,
   Sequential,
   scaledDotProductAttention,
 } from 'burnish/nn'
-
-/** Tokens [N, length] → logits [N, 2]: the greatest response of each filter over the text. */
-export class TextCNN extends Module {
-  constructor({ vocabulary = 5000, width = 128, filters = 100, sizes = [3, 4, 5] } = {}) {
-    super()
-    this.embedding = new Embedding(vocabulary, width)
-    this.convolutions = new Sequential(...sizes.map((size) => new Conv1d(width, filters, size)))
-    this.fc = new Linear(filters * sizes.length, 2)
-  }
-
-  forward(tokens) {
-    const x = this.embedding.forward(tokens).transpose(1, 2) // [N, width, length]
-    const found = [...this.convolutions].map((conv) => relu(conv.forward(x)).amax(2))
-    return this.fc.forward(concat(found, 1))
-  }
-}
 
 class Block extends Module {
   constructor(width, heads) {

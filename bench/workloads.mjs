@@ -3,7 +3,7 @@ import { tensor } from 'burnish'
 import { create, LeNet } from 'burnish/models'
 import { Conv2d, Identity } from 'burnish/nn'
 import { hostBatch } from './data.mjs'
-import { GPT, TextCNN } from './text.mjs'
+import { GPT } from './text.mjs'
 
 function resnetForSmallImages() {
   const model = create('resnet18', { numClasses: 10 })
@@ -19,7 +19,7 @@ const workloads = {
   lenet64: { make: () => new LeNet(), parameters: 61_706 },
   lenet512: { make: () => new LeNet(), parameters: 61_706 },
   textcnn: {
-    make: () => new TextCNN(),
+    make: () => create('textcnn', { vocabSize: 5000, embeddingDim: 128, dropout: 0 }),
     parameters: 794_502,
   },
   resnet18_cifar32: {
