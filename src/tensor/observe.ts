@@ -1,9 +1,6 @@
 // Watching what a device runs: each program with the report of its run, times included. What profiles are made of.
-import type { Program, RunReport } from '../compiler/program.js'
 import { currentRunner } from './devices.js'
-
-/** Called after each run, with the program that ran. */
-export type RunObserver = (program: Program, report: RunReport) => void
+import type { RunObserver } from './runner.js'
 
 /**
  * Tells `observer` of every run submitted to the current device from now on that ends well; returns what ends it. Runs are

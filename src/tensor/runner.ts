@@ -38,6 +38,9 @@ type CompileGraph = (
   inputs: readonly InputNode[],
 ) => Program
 
+/** Called after each run, with the program that ran. */
+export type RunObserver = (program: Program, report: RunReport) => void
+
 export interface Job {
   start(device: Device, runner: Runner): void
   fail(error: Error): void
@@ -54,7 +57,7 @@ export class Runner {
   readonly #programs = new Map<string, Loaded>()
   readonly started: Promise<Device>
   /** Who is told of runs: see observe.ts. */
-  readonly observers = new Set<(program: Program, report: RunReport) => void>()
+  readonly observers = new Set<RunObserver>()
   /** Programs compiled so far: what tests of recompilation count. */
   compiled = 0
 

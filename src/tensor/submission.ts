@@ -221,13 +221,13 @@ async function run(wanted: Run): Promise<void> {
     const begun = beginNow(wanted, loaded) ?? (await runner.hold(() => beginLater(wanted, loaded)))
     used = begun.used
     const report = await begun.report
-    const ran = report.program ?? loaded.program
-    if (ran !== undefined) for (const observer of runner.observers) observer(ran, report)
     if (report.code !== 0) throw await describe(report, loaded, request)
     for (const binding of bindings)
       if (typeof binding !== 'number' && binding.value.error !== undefined)
         throw binding.value.error
     deliver(device, request.outputs)
+    const ran = report.program ?? loaded.program
+    if (ran !== undefined) for (const observer of runner.observers) observer(ran, report)
     if (results.bytes > MOST_RESULT_BYTES) await macrotask()
   } catch (error) {
     for (const { value } of request.outputs) {
