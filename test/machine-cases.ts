@@ -1,8 +1,9 @@
 // One program for each thing a printer must do, run on every printer and device with equal results.
+import { expect } from 'vitest'
 import * as b from '../src/compiler/build.js'
 import { elementary } from '../src/compiler/elementary.js'
 import type { Kernel } from '../src/compiler/kernel.js'
-import type { Program } from '../src/compiler/program.js'
+import type { Program, RunReport } from '../src/compiler/program.js'
 import {
   allArguments,
   argument,
@@ -443,3 +444,21 @@ export const cases: readonly Case[] = [
   gathering(true),
   chain(40, 333),
 ]
+
+/** A profiled run of regions of one step each: every thread's times rise on one clock, and the regions fill the run. */
+export function expectTimes(report: RunReport, regions: number, threads: number): void {
+  expect(report.regions).toHaveLength(regions)
+  // At the start, then after the step and after the barrier of each region.
+  const { stamps = [] } = report
+  expect(stamps.map((times) => times.length)).toEqual(Array(threads).fill(2 * regions + 1))
+  const ends = stamps.map((times) => times[2 * regions])
+  stamps.forEach((times, thread) => {
+    expect(times[0]).toBeGreaterThan(0)
+    expect(ends[thread]).toBeGreaterThan(times[0])
+    expect(Math.abs(ends[thread] - ends[0])).toBeLessThan(1000)
+  })
+  const sum = (report.regions ?? []).reduce((a, time) => a + time, 0)
+  expect(sum).toBeCloseTo(ends[0] - stamps[0][0], 6)
+  expect(sum).toBeGreaterThan(0)
+  expect(sum).toBeLessThanOrEqual(report.milliseconds + 0.1)
+}

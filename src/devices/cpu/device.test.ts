@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { afterAll, describe, expect, test } from 'vitest'
-import { cases, chain } from '../../../test/machine-cases.js'
+import { cases, chain, expectTimes } from '../../../test/machine-cases.js'
 import {
   argument,
   buffer,
@@ -112,16 +112,7 @@ describe.each([
   test('times of the regions', async () => {
     const { program, args } = chain(5, 100)
     const report = await device.load(program).run(place(device, args), { profile: true })
-    expect(report.regions).toHaveLength(5)
-    // Each thread: at the start, then after the step and the barrier of each region, in order on one clock.
-    expect(report.stamps?.map((times) => times.length)).toEqual(Array(device.threads).fill(11))
-    for (const times of report.stamps ?? []) {
-      expect(Array.from(times).sort((a, b) => a - b)).toEqual(Array.from(times))
-      expect(Math.abs(times[10] - (report.stamps?.[0][10] ?? 0))).toBeLessThan(1000)
-    }
-    const sum = report.regions?.reduce((a, t) => a + t, 0) ?? Number.NaN
-    expect(sum).toBeGreaterThanOrEqual(0)
-    expect(sum).toBeLessThanOrEqual(report.milliseconds + 0.1)
+    expectTimes(report, 5, device.threads)
   })
 
   test('a trap names kernel and layer, and later runs work', async () => {

@@ -5,7 +5,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
-import { cases, chain } from '../../../test/machine-cases.js'
+import { cases, chain, expectTimes } from '../../../test/machine-cases.js'
 import { argument, buffer, firstDifference, matmulCase, programOf } from '../../../test/programs.js'
 import { hasNative, ownCache } from '../../../test/run-native.js'
 import * as b from '../../compiler/build.js'
@@ -127,16 +127,7 @@ describe.skipIf(!present)('with a compiler', () => {
     const device = kept(createCpu({ threads: 2, tier: 'native' }))
     const { program, args } = chain(5, 100)
     const report = await device.load(program).run(place(device, args), { profile: true })
-    expect(report.regions).toHaveLength(5)
-    // Each thread: at the start, then after the step and the barrier of each region, in order on one clock.
-    expect(report.stamps?.map((times) => times.length)).toEqual(Array(device.threads).fill(11))
-    for (const times of report.stamps ?? []) {
-      expect(Array.from(times).sort((a, b) => a - b)).toEqual(Array.from(times))
-      expect(Math.abs(times[10] - (report.stamps?.[0][10] ?? 0))).toBeLessThan(1000)
-    }
-    const sum = report.regions?.reduce((a, t) => a + t, 0) ?? Number.NaN
-    expect(sum).toBeGreaterThanOrEqual(0)
-    expect(sum).toBeLessThanOrEqual(report.milliseconds + 0.1)
+    expectTimes(report, 5, device.threads)
   })
 
   test('a closed device rejects what was queued', async () => {
