@@ -69,7 +69,7 @@ export function resultType(
   return { shape: [length, ...y.shape], dtype: y.dtype }
 }
 
-/** Two hashes of the body's structure: labels stay out, which placeholder stands where goes in. */
+/** A hash of the body's structure: labels stay out, which placeholder stands where goes in. */
 function hashOf(loop: Loop, args: readonly Node[]): number {
   const roles = new Map<Node, number>(placeholders(loop).map((node, i) => [node, i]))
   const slots = new Map<Node, number>()
