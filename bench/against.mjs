@@ -34,7 +34,7 @@ export function ratios(ours, theirs) {
   )
 }
 
-export function resultsName(workload, { threads, tier }, peer) {
+function resultsName(workload, { threads, tier }, peer) {
   return [workload, `${threads}t`, ...(tier === 'wasm' ? [] : [tier]), peer].join('-')
 }
 

@@ -53,7 +53,7 @@ const sum = (costs: readonly Cost[]): Cost => ({
 })
 
 /** The two tables: layers, costliest first, and the costliest kernels. */
-export function profileTables(profile: Profile, top: number, columns: number): string {
+function profileTables(profile: Profile, top: number, columns: number): string {
   const all = sum(profile.kernels)
   const { ceilings } = profile
   const nameWidth = Math.max(24, columns - 47)
@@ -89,7 +89,7 @@ export function profileTables(profile: Profile, top: number, columns: number): s
 }
 
 /** What is said above the tables. */
-export function profileHeading(what: string, profile: Profile): string {
+function profileHeading(what: string, profile: Profile): string {
   const { flops } = sum(profile.kernels)
   const { ceilings, milliseconds, waiting, threads, runs, machine } = profile
   const lines = [
