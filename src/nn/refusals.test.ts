@@ -159,6 +159,23 @@ describe('what does not fit is refused', () => {
       () => nn.cosineEmbeddingLoss(f, zeros([2, 4]), zeros([2])),
       /must both be \[N, D\]/,
     ],
+    ...Object.entries<(reduction: 'mean') => unknown>({
+      mseLoss: (reduction) => nn.mseLoss(f, f, { reduction }),
+      crossEntropy: (reduction) =>
+        nn.crossEntropy(f, zeros([2], { dtype: 'int32' }), { reduction }),
+      nllLoss: (reduction) => nn.nllLoss(f, zeros([2], { dtype: 'int32' }), { reduction }),
+      klDiv: (reduction) => nn.klDiv(f, f, { reduction }),
+      marginRankingLoss: (reduction) => nn.marginRankingLoss(f, f, f, { reduction }),
+      gaussianNllLoss: (reduction) => nn.gaussianNllLoss(f, f, f, { reduction }),
+      ctcLoss: (reduction) =>
+        nn.ctcLoss(zeros([4, 1, 3]), zeros([1, 1], { dtype: 'int32' }), [4], [1], { reduction }),
+    }).flatMap(([name, run]) =>
+      ['avg', 'toString'].map((word): [string, () => unknown, RegExp] => [
+        `${name} reduced by ${word}`,
+        () => run(word as 'mean'),
+        new RegExp(`${name}: reduction '${word}' must be 'none', 'sum' or 'mean'`),
+      ]),
+    ),
     ['dropout', () => nn.dropout(f, { p: 2 }), /p is 2, but must be a probability/],
     [
       'padding widths of a layer',

@@ -2,8 +2,9 @@
 // Named and defined as in torchvision.ops (0.14), whose gradients these have.
 import { fail } from '../base/errors.js'
 import { sameShape, showShape } from '../base/shape.js'
-import type { Reduction } from '../nn/functional/reduction.js'
-import { stack, type Tensor } from '../tensor/tensor.js'
+import { named } from '../nn/functional/checks.js'
+import { type Reduction, reduced } from '../nn/functional/reduction.js'
+import { fromNode, stack, type Tensor } from '../tensor/tensor.js'
 
 /**
  * How four numbers say a box: two corners; the upper left corner, width and height; the centre, width and height.
@@ -165,8 +166,10 @@ function lossOf(
       `${name}: boxes ${showShape(a.shape)} and ${showShape(b.shape)} must have one shape: each box is compared with the one at its place`,
     )
   const each = build(columns(a, name), columns(b, name), eps)
-  if (reduction === 'none') return each
-  return reduction === 'mean' ? each.mean() : each.sum()
+  return fromNode(
+    named(name, () => reduced(name, each.node, reduction)),
+    each,
+  )
 }
 
 /** 1 − IoU of boxes at the same place: [.., 4] and [.., 4] → [..] (UnitBox writes −log IoU; this is the usual one). */

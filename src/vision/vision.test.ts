@@ -147,6 +147,9 @@ describe('boxes', () => {
     close(await loss(A, C, { reduction: 'mean' }).data(), [total / 3])
     close(await loss(A, C, { reduction: 'sum' }).data(), [total])
     expect(() => loss(A, B)).toThrow(/must have one shape/)
+    expect(() => loss(A, C, { reduction: 'avg' as 'mean' })).toThrow(
+      /BoxIouLoss: reduction 'avg' must be 'none', 'sum' or 'mean'/i,
+    )
   })
 
   it('boxIouLoss is 1 − IoU', async () => {

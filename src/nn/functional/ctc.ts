@@ -77,7 +77,7 @@ export function ctcLoss(
     if (reduction !== 'mean') return losses
     return div(losses, map('max', map('toFloat32', targetEnds), constant(1, 'float32', [N])))
   })
-  const result = reduction === 'none' && alone ? reshape(loss, []) : reduced(loss, reduction)
+  const result = reduction === 'none' && alone ? reshape(loss, []) : reduced(name, loss, reduction)
   return fromNode(result, logProbs)
 }
 

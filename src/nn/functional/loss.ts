@@ -15,7 +15,14 @@ import {
 import { add, atLeast, div, exp, log, lt, mul, neg, square, sub, where } from '../nodes/math.js'
 import { softplusNode } from './activation.js'
 import { floatNode, named } from './checks.js'
-import { pairwise, type Reduction, type ReductionOptions, reduced, weightFor } from './reduction.js'
+import {
+  checkedReduction,
+  pairwise,
+  type Reduction,
+  type ReductionOptions,
+  reduced,
+  weightFor,
+} from './reduction.js'
 
 export type { Reduction } from './reduction.js'
 
@@ -79,8 +86,14 @@ function classTarget(
 }
 
 /** Reduced over rows: the mean is weighted, and counts only rows that are not ignored. */
-function reducedRows(rows: Node, classes: ClassTarget, axis: number, reduction: Reduction): Node {
-  if (reduction === 'none') return reshape(rows, classes.labels.shape)
+function reducedRows(
+  name: string,
+  rows: Node,
+  classes: ClassTarget,
+  axis: number,
+  reduction: Reduction,
+): Node {
+  if (checkedReduction(name, reduction) === 'none') return reshape(rows, classes.labels.shape)
   const all = total(rows)
   return reduction === 'sum' ? all : div(all, total(rowWeights(classes, axis)))
 }
@@ -108,12 +121,12 @@ export function crossEntropy(
     if (!soft) {
       const classes = classTarget(name, input, target, axis, options)
       const rows = crossEntropyRows(x, classes, axis, labelSmoothing)
-      return reducedRows(rows, classes, axis, reduction)
+      return reducedRows(name, rows, classes, axis, reduction)
     }
     const weight = classWeight(name, options.weight, x.shape[axis])
     const rows = softCrossEntropyRows(x, target.node, axis, weight, labelSmoothing)
     const shape = x.shape.filter((_, i) => i !== axis)
-    return reduced(reshape(rows, shape), reduction)
+    return reduced(name, reshape(rows, shape), reduction)
   }
   return fromNode(named(name, build), input, target, options.weight)
 }
@@ -125,7 +138,7 @@ export function nllLoss(input: Tensor, target: Tensor, options: ClassLossOptions
   const node = named('nllLoss', () => {
     const classes = classTarget('nllLoss', input, target, axis, options)
     const rows = nllRows(x, classes, axis)
-    return reducedRows(rows, classes, axis, options.reduction ?? 'mean')
+    return reducedRows('nllLoss', rows, classes, axis, options.reduction ?? 'mean')
   })
   return fromNode(node, input, target, options.weight)
 }

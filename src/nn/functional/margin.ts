@@ -49,7 +49,7 @@ export function cosineEmbeddingLoss(
   const cos = cosineSimilarity(x1, x2, { dim: -1 })
   const y = signs(name, target, cos.shape)
   const loss = where(eq(y, 1), sub(1, cos.node), map('relu', sub(cos.node, margin)))
-  return fromNode(reduced(loss, reduction), cos)
+  return fromNode(reduced(name, loss, reduction), cos)
 }
 
 /** max(0, −target·(x1 − x2) + margin): target 1 ranks x1 higher, −1 lower; shapes broadcast. */
@@ -63,7 +63,7 @@ export function marginRankingLoss(
   const gap = sub(floatNode(x1, name, 'x1'), floatNode(x2, name, 'x2'))
   broadcastShapes(gap.shape, target.shape, name)
   const loss = map('relu', sub(margin, mul(target.float().node, gap)))
-  return fromNode(reduced(loss, reduction), x1, x2, target)
+  return fromNode(reduced(name, loss, reduction), x1, x2, target)
 }
 
 /** x where the target is 1, max(0, margin − x) where it is −1: x is a distance. */
@@ -75,7 +75,7 @@ export function hingeEmbeddingLoss(
   const x = floatNode(input, 'hingeEmbeddingLoss')
   const y = signs('hingeEmbeddingLoss', target, x.shape)
   const loss = where(eq(y, 1), x, map('relu', sub(margin, x)))
-  return fromNode(reduced(loss, reduction), input)
+  return fromNode(reduced('hingeEmbeddingLoss', loss, reduction), input)
 }
 
 /** Options of tripletMarginLoss. */
@@ -107,7 +107,7 @@ export function tripletMarginLoss(
   let far = distance(anchor, negative)
   if (swap) far = far.minimum(distance(positive, negative))
   const loss = map('relu', add(sub(near.node, far.node), margin))
-  return fromNode(reduced(loss, reduction), near, far)
+  return fromNode(reduced(name, loss, reduction), near, far)
 }
 
 /** Options of poissonNllLoss. */
@@ -166,7 +166,7 @@ export function gaussianNllLoss(
     const each = mul(add(log(bound), div(square(sub(x, t)), bound)), 0.5)
     return full ? add(each, Math.log(2 * Math.PI) / 2) : each
   })
-  return fromNode(reduced(loss.node, reduction), loss, variance)
+  return fromNode(reduced(name, loss.node, reduction), loss, variance)
 }
 
 /** log(1 + e^(−target·x)) for targets ±1. */
@@ -177,7 +177,9 @@ export function softMarginLoss(
 ): Tensor {
   const x = floatNode(input, 'softMarginLoss')
   const y = signs('softMarginLoss', target, x.shape)
-  const loss = named('softMarginLoss', () => reduced(softplusNode(neg(mul(y, x))), reduction))
+  const loss = named('softMarginLoss', () =>
+    reduced('softMarginLoss', softplusNode(neg(mul(y, x))), reduction),
+  )
   return fromNode(loss, input)
 }
 
@@ -199,7 +201,7 @@ export function multiLabelSoftMarginLoss(
   let each: Node = sub(softplusNode(x), mul(y, x))
   if (weight) each = mul(each, weightFor(name, weight, x, 'weight'))
   const row = div(reduce('sum', [last], each), x.shape[last])
-  return fromNode(reduced(row, reduction), input, target, weight)
+  return fromNode(reduced(name, row, reduction), input, target, weight)
 }
 
 /** Options of multiMarginLoss. */
@@ -243,5 +245,5 @@ export function multiMarginLoss(
     miss = mul(miss, sum(where(here, wide, 0), [last]))
   }
   const rows = div(reduce('sum', [last], where(here, 0, miss)), classes)
-  return fromNode(reduced(rows, reduction), input, target, weight)
+  return fromNode(reduced(name, rows, reduction), input, target, weight)
 }

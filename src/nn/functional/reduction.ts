@@ -1,6 +1,6 @@
 // What losses share: reductions, pairs of equal shape, weights that broadcast.
 import { fail } from '../../base/errors.js'
-import { broadcastShapes, sameShape, showShape } from '../../base/shape.js'
+import { broadcastShapes, sameShape, showShape, sizeOf } from '../../base/shape.js'
 import type { Node } from '../../graph/node.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import { total } from '../nodes/loss.js'
@@ -16,16 +16,22 @@ export interface ReductionOptions {
   readonly reduction?: Reduction
 }
 
+const reductions: { readonly [word in Reduction]: (x: Node) => Node } = {
+  none: (x) => x,
+  sum: total,
+  mean: (x) => div(total(x), sizeOf(x.shape)),
+}
+
+/** The word itself, which JavaScript may have misspelt. */
+export function checkedReduction(name: string, reduction: Reduction): Reduction {
+  if (!Object.hasOwn(reductions, reduction))
+    fail(`${name}: reduction '${reduction}' must be 'none', 'sum' or 'mean'`)
+  return reduction
+}
+
 /** All elements of x reduced to one, or x itself. */
-export function reduced(x: Node, reduction: Reduction): Node {
-  if (reduction === 'none') return x
-  const all = total(x)
-  return reduction === 'sum'
-    ? all
-    : div(
-        all,
-        x.shape.reduce((count, n) => count * n, 1),
-      )
+export function reduced(name: string, x: Node, reduction: Reduction): Node {
+  return reductions[checkedReduction(name, reduction)](x)
 }
 
 /** A loss of each pair of elements, reduced. */
@@ -43,7 +49,7 @@ export function pairwise(
       `${name}: the input has shape ${showShape(x.shape)}, the target ${showShape(y.shape)}; they must be equal: use reshape or unsqueeze`,
     )
   return fromNode(
-    named(name, () => reduced(build(x, y), reduction)),
+    named(name, () => reduced(name, build(x, y), reduction)),
     input,
     target,
   )
