@@ -17,10 +17,11 @@ import { addAffine, coefficientOf, ofVariable, scaleAffine, substitute } from '.
 import { viewAccess } from './builder.js'
 import type { Affine, Inside, Variable } from './kernel.js'
 
-/** An operand in memory at an address, or a number. */
-export type Operand =
-  | { readonly base: Node; readonly at: Affine; readonly inside: readonly Inside[] }
+/** An operand in memory at an address, or a number; 0 where not all of `inside` hold. */
+export type Operand = (
+  | { readonly base: Node; readonly at: Affine }
   | { readonly value: number }
+) & { readonly inside: readonly Inside[] }
 
 export interface ContractDomain {
   readonly space: Space
@@ -102,14 +103,11 @@ function operandOf(
   space: Space,
   inMemory: (base: Node) => boolean,
 ): Operand {
-  let below = node
-  while (below.kind === 'view' && !inMemory(baseOf(below))) below = below.args[0]
-  if (below.kind === 'const') return { value: below.value }
-  const access = viewAccess(node, index, space, inMemory)
+  const ends = (base: Node) => base.kind === 'const' || inMemory(base)
+  const access = viewAccess(node, index, space, ends)
   if (access === undefined) throw new Unfoldable(node)
-  return {
-    base: baseOf(access.node),
-    at: linear(access.index, access.node.shape),
-    inside: access.inside,
-  }
+  const { inside } = access
+  const base = baseOf(access.node)
+  if (base.kind === 'const') return { value: base.value, inside }
+  return { base, at: linear(access.index, access.node.shape), inside }
 }

@@ -55,7 +55,6 @@ export interface TilePlan {
   readonly cuts: readonly { readonly variable: Variable; readonly whole: Affine }[]
 }
 
-export const conditionsOf = (operand: Operand) => ('inside' in operand ? operand.inside : [])
 export const addressOf = (operand: Operand): Affine => ('at' in operand ? operand.at : constant(0))
 
 export function planTiles(
@@ -72,7 +71,7 @@ export function planTiles(
   })
   const outer = domain.outer.map(axisOf)
   const summed = domain.summed.map(axisOf)
-  const conditions = [...conditionsOf(a), ...conditionsOf(b)]
+  const conditions = [...a.inside, ...b.inside]
   const free = (axis: Axis) => conditions.every((c) => coefficientOf(c.affine, axis.variable) === 0)
   const inA = (axis: Axis) => coefficientOf(addressOf(a), axis.variable)
   const inB = (axis: Axis) => coefficientOf(addressOf(b), axis.variable)
@@ -196,7 +195,7 @@ function choosePanel(
   if (carriers.length !== 1) return undefined
   const [name] = carriers
   const operand = domain[name]
-  if (conditionsOf(operand).length > 0) return undefined
+  if (operand.inside.length > 0) return undefined
   const last = summed.at(-1)
   if (!last) return undefined
   const address = cuts.reduce(

@@ -29,7 +29,6 @@ import {
   addressOf,
   byItem,
   chooseParallel,
-  conditionsOf,
   planTiles,
   type Segment,
   type TilePlan,
@@ -265,7 +264,7 @@ class TileBuilder {
     width: number,
   ): void {
     const { b, plan, domain } = this
-    const conditions = [...conditionsOf(domain.a), ...conditionsOf(domain.b)]
+    const conditions = [...domain.a.inside, ...domain.b.inside]
     const first = places[0]
     const clipped = new Map<number, Inside[]>()
     const outside: Inside[] = []
@@ -458,7 +457,7 @@ function build(
   }
   hoistedThen()
   const products = group.core.spec.extents.reduce((product, n) => product * n, 1)
-  const conditions = [...conditionsOf(domain.a), ...conditionsOf(domain.b)]
+  const conditions = [...domain.a.inside, ...domain.b.inside]
   const flops = Math.round(conditions.reduce((f, c) => f * shareInside(c, domain), 2 * products))
   return finishKernel(
     context,
