@@ -75,6 +75,29 @@ test('element-wise work is one kernel, with tails', () => {
   }
 })
 
+test('axes stay apart where a position along one decides, whatever lies in memory', () => {
+  const { float, bind } = inputs()
+  const x = float(4, 6)
+  const part = (start: number, count: number, of: g.Node) =>
+    g.view({ type: 'slice', starts: [start, 0], steps: [1, 1], shape: [count, 6] }, of)
+  const padded = (low: number, high: number, of: g.Node) =>
+    g.view({ type: 'pad', low: [low, 0], high: [high, 0], value: 0 }, of)
+  const edge = (low: number, high: number) =>
+    padded(low, high, g.constant(2, 'float32', [4 - low - high, 6]))
+  // A constant is nowhere in memory; what is behind a pad may be read without it too.
+  const rows = [edge(3, 0), edge(0, 3), padded(0, 2, part(0, 2, x)), padded(1, 0, part(1, 3, x))]
+  agree({ outputs: rows.map((row) => g.map('add', x, row)), updates: [] }, bind)
+  agree({ outputs: rows.map((row) => g.map('mul', row, x)), updates: [] }, bind)
+  agree({ outputs: rows, updates: [] }, bind)
+  agree({ outputs: [g.concat(0, [edge(2, 1), x])], updates: [] }, bind)
+  const inner = rows.map((row) =>
+    g.reduce('sum', [1, 2], g.reshape(g.map('add', x, row), [1, 4, 6])),
+  )
+  agree({ outputs: inner, updates: [] }, bind)
+  const numbers = g.map('toFloat32', g.iota([4, 6], 0))
+  agree({ outputs: [g.map('add', x, numbers), numbers], updates: [] }, bind)
+})
+
 test('views fold: permute, slice, expand, pad, window, reshape', () => {
   const { float, bind } = inputs()
   const x = float(4, 6)
@@ -278,6 +301,29 @@ test('convolution, bias and ReLU are one kernel', () => {
   const conv = g.contract(convSpec(sizes), x, w)
   const y = g.map('relu', g.map('add', conv, g.broadcastTo(g.reshape(b, [4, 1, 1]), conv.shape)))
   expect(kernelsOf(agree({ outputs: [y], updates: [] }, bind))).toBe(1)
+})
+
+test('padding of a constant is no part of it', () => {
+  const { float, bind } = inputs()
+  const image = g.constant(1, 'float32', [2, 3, 6, 6])
+  const spec = convSpec({
+    batch: 2,
+    groups: 1,
+    inChannels: 3,
+    outChannels: 5,
+    kernel: [3, 3],
+    stride: [1, 1],
+    padding: [1, 1],
+    dilation: [1, 1],
+    output: [6, 6],
+  })
+  agree({ outputs: [g.contract(spec, image, float(5, 3, 3, 3))], updates: [] }, bind, 1e-4)
+  const edged = (value: number) =>
+    g.view({ type: 'pad', low: [0, 2], high: [1, 1], value }, g.constant(3, 'float32', [6, 5]))
+  for (const edge of [edged(0), edged(2)]) {
+    const product = (n: number) => g.contract(matmulSpec([], 7, n, 8), edge, float(8, n))
+    agree({ outputs: [product(1), product(9)], updates: [] }, bind)
+  }
 })
 
 test('a padded convolution pads one image at a time in its own kernel', () => {

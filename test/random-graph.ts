@@ -178,7 +178,8 @@ export function randomGraph(seed: number, options: RandomOptions = {}): RandomGr
     },
     () => slice(ranked(1)),
     () => {
-      const x = ranked(1)
+      const given = ranked(1)
+      const x = next() < 0.3 ? constantOf(given) : given
       const low = x.shape.map(() => below(3))
       const high = x.shape.map(() => below(2))
       return view({ type: 'pad', low, high, value: pick([0, 0, 1]) }, x)

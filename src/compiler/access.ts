@@ -226,12 +226,16 @@ export interface Access {
   readonly dynamic?: boolean
 }
 
-/** Every element in memory that the value of `root` at `index` is computed from. Throws Unfoldable. */
+/**
+ * Every element in memory that the value of `root` at `index` is computed from; `onPosition` gets what is computed with
+ * otherwise than in an address: bounds of views, and iotas' values. Throws Unfoldable.
+ */
 export function accessesOf(
   root: Node,
   index: readonly Affine[],
   space: Space,
   inMemory: (node: Node) => boolean,
+  onPosition: (position: Affine) => void = () => {},
 ): Access[] {
   const out: Access[] = []
   const seen = new Map<Node, (readonly Affine[])[]>()
@@ -256,10 +260,13 @@ export function accessesOf(
   ): void => {
     switch (node.kind) {
       case 'const':
+        return
       case 'iota':
+        onPosition(at[node.axis])
         return
       case 'view': {
         const through = throughView(node, node.op, at, space)
+        for (const { affine } of through.inside) onPosition(affine)
         visit(node.args[0], through.index, [...held, ...through.inside], dynamic)
         return
       }

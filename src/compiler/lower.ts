@@ -247,12 +247,14 @@ function buildElementwise(
       : domain.index
   const to = linear(place, group.node.shape)
   const inMemory = (node: Node) => context.inMemory(baseOf(node))
+  const pinned = new Set<number>()
+  const pin = (affine: Affine) => {
+    for (const [variable] of affine.terms) pinned.add(variable.id)
+  }
   const accesses = inMemory(source)
     ? [{ node: source, index: domain.index, inside: [] }]
-    : accessesOf(source, domain.index, space, inMemory)
+    : accessesOf(source, domain.index, space, inMemory, pin)
   const addresses = [to, ...accesses.map((a) => linear(a.index, a.node.shape))]
-  const simple = inMemory(source)
-  const pinned = new Set<number>(simple ? [] : domain.outer.map((v) => v.id))
   const extentOf = (v: Variable) => space.extents.get(v.id) ?? 1
   const { loops, merge } = mergeLoops(domain.outer, addresses, pinned, extentOf, space.names)
   const b = new Builder({

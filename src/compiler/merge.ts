@@ -1,4 +1,5 @@
 // Merges neighbouring loops that every address walks as one.
+import { invariant } from '../base/errors.js'
 import { addAffine, coefficientOf, type Names, ofVariable } from './build.js'
 import type { Affine, Variable } from './kernel.js'
 
@@ -25,10 +26,10 @@ export function mergeLoops(
   names: Names,
 ): Merged {
   const runs: Variable[][] = []
+  const walks = (a: Affine, v: Variable, w: Variable) =>
+    coefficientOf(a, v) === coefficientOf(a, w) * extentOf(w)
   const fits = (v: Variable, w: Variable) =>
-    !pinned.has(v.id) &&
-    !pinned.has(w.id) &&
-    addresses.every((a) => coefficientOf(a, v) === coefficientOf(a, w) * extentOf(w))
+    !pinned.has(v.id) && !pinned.has(w.id) && addresses.every((a) => walks(a, v, w))
   for (const variable of variables) {
     const run = runs.at(-1)
     const last = run?.at(-1)
@@ -47,6 +48,9 @@ export function mergeLoops(
   })
   if (single.size === 0) return { loops, merge: (address) => address }
   const merge = (address: Affine): Affine => {
+    for (const run of runs)
+      for (let i = 1; i < run.length; i++)
+        invariant(walks(address, run[i - 1], run[i]), () => 'a position within merged loops')
     let out: Affine = {
       terms: address.terms.filter(([v]) => !dropped.has(v.id)),
       offset: address.offset,

@@ -79,13 +79,10 @@ function planRows(group: RowGroup, context: LowerContext): RowPlan {
     const accesses =
       node.kind === 'reduce' && inMemory(source)
         ? [{ node: source, index: at, inside: [] }]
-        : accessesOf(source, at, space, inMemory)
-    for (const access of accesses) {
-      for (const condition of access.inside) pin(condition.affine)
+        : accessesOf(source, at, space, inMemory, pin)
+    for (const access of accesses)
       if (!members.has(access.node) || context.isStored(access.node))
         addresses.push(linear(access.index, access.node.shape))
-    }
-    pinIotas(source, at, pin, inMemory)
     const own = level === 'row' ? keptIndex(group, domain) : domain.index
     if (context.isStored(node)) addresses.push(linear(own, node.shape))
     if (node.kind === 'reduce' && node.fn === 'argmax')
@@ -140,24 +137,6 @@ function rowAddress(group: RowGroup): Affine {
     group.reduced.map((axis) => group.domain.index[axis]),
     group.reduced.map((axis) => group.shape[axis]),
   )
-}
-
-function pinIotas(
-  root: Node,
-  at: readonly Affine[],
-  pin: (affine: Affine) => void,
-  inMemory: (node: Node) => boolean,
-): void {
-  // Positions are computed from unmerged variables: an iota below pins every variable of its index.
-  const seen = new Set<Node>()
-  const visit = (node: Node): boolean => {
-    if (seen.has(node)) return false
-    seen.add(node)
-    if (node.kind === 'iota') return true
-    if (node !== root && inMemory(node)) return false
-    return node.args.some(visit)
-  }
-  if (visit(root)) for (const affine of at) pin(affine)
 }
 
 function buildRows(
