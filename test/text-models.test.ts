@@ -554,6 +554,14 @@ describe('text models', () => {
     expect(() => new GPT2(smallGPT2).forward(int([new Array(13).fill(1)]))).toThrow(
       /\[1, 13\] must be \[N, T\] with T at most 12/,
     )
+    for (const word of ['silu', 'toString'] as unknown as 'relu'[]) {
+      expect(() => new GPT2({ ...smallGPT2, activationFunction: word })).toThrow(
+        new RegExp(`GPT2: activationFunction '${word}' must be 'relu', 'gelu', 'gelu_new'`),
+      )
+      expect(() => new Bert({ ...smallBert, hiddenAct: word })).toThrow(
+        new RegExp(`BERT: hiddenAct '${word}' must be 'relu', 'gelu', 'gelu_new'`),
+      )
+    }
     expect(() => new TextCNN({ vocabSize: 5 }).forward(int([[1, 2, 3]]))).toThrow(
       /at least 5, the widest window/,
     )

@@ -3,18 +3,9 @@
 // BertForSequenceClassification.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
+import { type ActivationName, activationOf } from '../nn/functional/activation-names.js'
 import { attend } from '../nn/functional/attention.js'
-import {
-  Dropout,
-  Embedding,
-  gelu,
-  init,
-  LayerNorm,
-  Linear,
-  Module,
-  ModuleList,
-  relu,
-} from '../nn/index.js'
+import { Dropout, Embedding, init, LayerNorm, Linear, Module, ModuleList } from '../nn/index.js'
 import { arange, zeros } from '../tensor/create.js'
 import { Parameter } from '../tensor/parameter.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -30,7 +21,7 @@ export interface BertOptions {
   readonly numAttentionHeads?: number
   /** Default 3072. */
   readonly intermediateSize?: number
-  readonly hiddenAct?: 'gelu' | 'gelu_new' | 'relu'
+  readonly hiddenAct?: ActivationName | ((x: Tensor) => Tensor)
   readonly hiddenDropoutProb?: number
   readonly attentionProbsDropoutProb?: number
   /** The longest sequence. Default 512. */
@@ -67,12 +58,6 @@ export interface BertInputs {
   readonly tokenTypeIds?: Tensor
   /** [N, T], 1 (or true) at tokens, 0 (or false) at what fills up. Default: all are tokens. */
   readonly attentionMask?: Tensor
-}
-
-const activations = {
-  gelu: (x: Tensor) => gelu(x),
-  gelu_new: (x: Tensor) => gelu(x, { approximate: 'tanh' }),
-  relu,
 }
 
 /** The sum of what a token, its position and its segment mean (figure 2). */
@@ -176,7 +161,7 @@ class Intermediate extends Module {
   constructor({ hiddenSize, intermediateSize, hiddenAct }: Sizes) {
     super()
     this.dense = new Linear(hiddenSize, intermediateSize)
-    this.#activation = activations[hiddenAct]
+    this.#activation = activationOf(hiddenAct, 'BERT: hiddenAct')
   }
 
   forward(x: Tensor): Tensor {
@@ -289,7 +274,7 @@ class Transform extends Module {
     super()
     this.dense = new Linear(hiddenSize, hiddenSize)
     this.LayerNorm = new LayerNorm(hiddenSize, { eps: layerNormEps })
-    this.#activation = activations[hiddenAct]
+    this.#activation = activationOf(hiddenAct, 'BERT: hiddenAct')
   }
 
   forward(x: Tensor): Tensor {

@@ -3,18 +3,17 @@
 // Face's GPT2LMHeadModel, whose linear weights are [in, out]. Generation is in generate.ts.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
+import { type ActivationName, activationOf } from '../nn/functional/activation-names.js'
 import { attend } from '../nn/functional/attention.js'
 import {
   crossEntropy,
   Dropout,
   Embedding,
-  gelu,
   init,
   LayerNorm,
   Linear,
   Module,
   ModuleList,
-  relu,
   softmax,
 } from '../nn/index.js'
 import { arange, zeros } from '../tensor/create.js'
@@ -35,8 +34,8 @@ export interface GPT2Options {
   readonly nHead?: number
   /** Features inside of the perceptrons. Default 4·nEmbd. */
   readonly nInner?: number
-  /** `gelu_new` is gelu by tanh. Default. */
-  readonly activationFunction?: 'gelu_new' | 'gelu' | 'relu'
+  /** Default `gelu_new`: gelu by tanh. */
+  readonly activationFunction?: ActivationName | ((x: Tensor) => Tensor)
   /** Dropout of what branches add, of embeddings, and of attention weights. Default 0.1 each. */
   readonly residPdrop?: number
   readonly embdPdrop?: number
@@ -69,12 +68,6 @@ export interface GPT2Past {
   readonly cache: GPT2Cache
   /** int32 []: the position of the first of the tokens given. */
   readonly position: Tensor
-}
-
-const activations = {
-  gelu_new: (x: Tensor) => gelu(x, { approximate: 'tanh' }),
-  gelu: (x: Tensor) => gelu(x),
-  relu,
 }
 
 /** x·weight + bias, weight [in, out]: a linear layer as OpenAI's checkpoints store it. */
@@ -162,7 +155,7 @@ class MLP extends Module {
     this.c_fc = new Conv1D(nEmbd, nInner, std)
     this.c_proj = new Conv1D(nInner, nEmbd, std / Math.sqrt(2 * nLayer))
     this.dropout = new Dropout(residPdrop)
-    this.#activation = activations[activationFunction]
+    this.#activation = activationOf(activationFunction, 'GPT2: activationFunction')
   }
 
   forward(x: Tensor): Tensor {

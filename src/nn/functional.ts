@@ -29,6 +29,7 @@ export {
   tanhshrink,
   threshold,
 } from './functional/activation.js'
+export type { ActivationName } from './functional/activation-names.js'
 export { type AttentionOptions, scaledDotProductAttention } from './functional/attention.js'
 export {
   type ConvOptions,

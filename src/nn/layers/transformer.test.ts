@@ -219,7 +219,7 @@ describe('Transformer', () => {
     const [c, d] = await Promise.all([layer.forward(src).data(), layer.forward(src).data()])
     expect(c).toEqual(d)
     expect(() => new nn.TransformerEncoderLayer(8, 2, { activation: 'tanh' as 'relu' })).toThrow(
-      /activation 'tanh' must be 'relu', 'gelu'/,
+      /TransformerEncoderLayer: activation 'tanh' must be 'relu', 'gelu'/,
     )
   })
 

@@ -1,10 +1,9 @@
 // Encoder and decoder layers, stacks of them, and the whole Transformer, with the parameters, names and defaults of
 // torch.nn.Transformer (Vaswani et al. 2017). A stack is given a function that makes a layer, where PyTorch copies one.
-import { fail } from '../../base/errors.js'
 import { full } from '../../tensor/create.js'
 import type { Tensor } from '../../tensor/tensor.js'
 import { ModuleList } from '../containers.js'
-import { gelu, relu } from '../functional/activation.js'
+import { type ActivationName, activationOf } from '../functional/activation-names.js'
 import * as init from '../init.js'
 import { Module } from '../module.js'
 import { MultiheadAttention } from './attention.js'
@@ -19,7 +18,7 @@ export interface TransformerLayerOptions {
   /** Default 0.1: of attention weights, inside of the perceptron, and of what each branch adds. */
   readonly dropout?: number
   /** Default relu. */
-  readonly activation?: 'relu' | 'gelu' | ((x: Tensor) => Tensor)
+  readonly activation?: ActivationName | ((x: Tensor) => Tensor)
   readonly layerNormEps?: number
   /** Inputs are [N, length, E]; by default [length, N, E]. */
   readonly batchFirst?: boolean
@@ -58,15 +57,6 @@ export interface TransformerMasks extends DecoderMasks {
   readonly srcIsCausal?: boolean
 }
 
-const activations = { relu, gelu: (x: Tensor) => gelu(x) }
-
-function activationOf({ activation = 'relu' }: TransformerLayerOptions): (x: Tensor) => Tensor {
-  if (typeof activation === 'function') return activation
-  if (!Object.hasOwn(activations, activation))
-    fail(`activation '${activation}' must be 'relu', 'gelu', or a function of a tensor`)
-  return activations[activation]
-}
-
 /**
  * Self-attention and a perceptron, each added to what it saw: [S, N, dModel] → the same. After
  * torch.nn.TransformerEncoderLayer.
@@ -86,7 +76,7 @@ export class TransformerEncoderLayer extends Module {
   constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
     super()
     const { dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5 } = options
-    const { batchFirst = false, normFirst = false, bias = true } = options
+    const { batchFirst = false, normFirst = false, bias = true, activation = 'relu' } = options
     this.selfAttn = new MultiheadAttention(dModel, nhead, { dropout, batchFirst, bias })
     this.linear1 = new Linear(dModel, dimFeedforward, { bias })
     this.dropout = new Dropout(dropout)
@@ -96,7 +86,7 @@ export class TransformerEncoderLayer extends Module {
     this.dropout1 = new Dropout(dropout)
     this.dropout2 = new Dropout(dropout)
     this.normFirst = normFirst
-    this.#activation = activationOf(options)
+    this.#activation = activationOf(activation, 'TransformerEncoderLayer: activation')
   }
 
   forward(src: Tensor, masks: EncoderMasks = {}): Tensor {
@@ -146,7 +136,7 @@ export class TransformerDecoderLayer extends Module {
   constructor(dModel: number, nhead: number, options: TransformerLayerOptions = {}) {
     super()
     const { dimFeedforward = 2048, dropout = 0.1, layerNormEps = 1e-5 } = options
-    const { batchFirst = false, normFirst = false, bias = true } = options
+    const { batchFirst = false, normFirst = false, bias = true, activation = 'relu' } = options
     this.selfAttn = new MultiheadAttention(dModel, nhead, { dropout, batchFirst, bias })
     this.multiheadAttn = new MultiheadAttention(dModel, nhead, { dropout, batchFirst, bias })
     this.linear1 = new Linear(dModel, dimFeedforward, { bias })
@@ -159,7 +149,7 @@ export class TransformerDecoderLayer extends Module {
     this.dropout2 = new Dropout(dropout)
     this.dropout3 = new Dropout(dropout)
     this.normFirst = normFirst
-    this.#activation = activationOf(options)
+    this.#activation = activationOf(activation, 'TransformerDecoderLayer: activation')
   }
 
   forward(tgt: Tensor, memory: Tensor, masks: DecoderMasks = {}): Tensor {
