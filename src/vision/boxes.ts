@@ -37,6 +37,9 @@ const ofCorners: { readonly [to in BoxFormat]: (box: Four) => Four } = {
 
 /** [.., 4] in one format → [.., 4] in another. torchvision.ops.box_convert. */
 export function boxConvert(boxes: Tensor, from: BoxFormat, to: BoxFormat): Tensor {
+  for (const format of [from, to])
+    if (!Object.hasOwn(ofCorners, format))
+      fail(`boxConvert: '${format}' must be 'xyxy', 'xywh' or 'cxcywh'`)
   const box = columns(boxes, 'boxConvert')
   return from === to ? boxes : stack(ofCorners[to](toCorners[from](box)), -1)
 }

@@ -50,6 +50,12 @@ describe('boxes', () => {
       const there = boxConvert(corners, 'xyxy', format)
       close(await boxConvert(there, format, 'xyxy').data(), [1, 2, 5, 10])
     }
+    for (const word of ['cxcy', 'toString'] as unknown as 'xywh'[]) {
+      const said = new RegExp(`boxConvert: '${word}' must be 'xyxy', 'xywh' or 'cxcywh'`)
+      expect(() => boxConvert(corners, 'xyxy', word)).toThrow(said)
+      expect(() => boxConvert(corners, word, 'xyxy')).toThrow(said)
+      expect(() => boxConvert(corners, word, word)).toThrow(said)
+    }
     close(await boxArea(A).data(), [16, 15, 11])
     expect(() => boxArea(tensor([1, 2, 3]))).toThrow(/boxArea: boxes are \[\.\., 4\], but .* \[3\]/)
   })
