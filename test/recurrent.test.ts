@@ -171,6 +171,10 @@ describe('what the layers are told', () => {
 
   it('errors name what is wrong and what to give', () => {
     const lstm = new nn.LSTM(I, H)
+    for (const Layer of [nn.RNN, nn.RNNCell])
+      expect(() => new Layer(I, H, { nonlinearity: 'sigmoid' as 'tanh' })).toThrow(
+        /'sigmoid' must be 'tanh' or 'relu'/,
+      )
     expect(() => lstm.forward(noise(T, N, I + 1))).toThrow(
       /LSTM.*has 6 features, but inputSize is 5/,
     )

@@ -426,6 +426,7 @@ describe('the zoo', () => {
   })
 
   it('refuses images that strides do not divide', () => {
+    expect(() => new Yolo({ boxLoss: 'diou' as 'iou' })).toThrow(/'diou' must be one of/)
     expect(() => create('yolox_nano').forward(zeros([1, 3, 100, 96]))).toThrow(
       /\[1, 3, 100, 96\] must be .* multiples of 32; pad them/,
     )

@@ -169,6 +169,8 @@ export class Yolo extends Module<Said> {
     super()
     const { numClasses = 80, inChannels = 3, width = 0.5, depth = 0.33 } = options
     const { depthwise = false, boxLoss = 'ciou' } = options
+    if (!Object.hasOwn(boxLosses, boxLoss))
+      fail(`Yolo: boxLoss '${boxLoss}' must be one of ${Object.keys(boxLosses).join(', ')}`)
     this.boxLoss = boxLoss
     const stem = Math.floor(BASE * width)
     this.backbone = new Neck(inChannels, stem, depth, depthwise)

@@ -259,8 +259,6 @@ export class RNN extends Recurrent<Tensor> {
 
   constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
     const { nonlinearity = 'tanh' } = options
-    if (nonlinearity !== 'tanh' && nonlinearity !== 'relu')
-      fail(`RNN: nonlinearity '${nonlinearity}' must be 'tanh' or 'relu'`)
     super(inputSize, hiddenSize, options, { mode: 'RNN', nonlinearity, projSize: 0 })
     this.nonlinearity = nonlinearity
   }

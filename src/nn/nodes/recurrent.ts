@@ -2,6 +2,7 @@
 //
 // The input's part of every gate is computed for all steps at once, before the scan, in one contraction; only what
 // depends on the state is left for the steps. PyTorch's formulas and order of gates.
+import { fail } from '../../base/errors.js'
 import { linearSpec } from '../../graph/contract.js'
 import { broadcastTo, constant, contract, map, type Node, reshape, view } from '../../graph/node.js'
 import { placeholder, scan, slicePlaceholder } from '../../graph/scan.js'
@@ -60,7 +61,11 @@ const gru: RecurrentStep = (x, [h], { hh, biasHh }) => {
 }
 
 export function stepOf(mode: RecurrentMode, nonlinearity: 'tanh' | 'relu'): RecurrentStep {
-  if (mode === 'RNN') return plain(nonlinearity)
+  if (mode === 'RNN') {
+    if (nonlinearity !== 'tanh' && nonlinearity !== 'relu')
+      fail(`RNN: nonlinearity '${nonlinearity}' must be 'tanh' or 'relu'`)
+    return plain(nonlinearity)
+  }
   return mode === 'LSTM' ? lstm : gru
 }
 
