@@ -63,6 +63,55 @@ describe('scan', () => {
     expect(await second.item()).toBeCloseTo(20 * 1.1 ** 3, 3)
   })
 
+  it('has the gradients of views and constants that a step reads', async () => {
+    const x = tensor([
+      [1, 2],
+      [3, 4],
+    ])
+    const made = [
+      () => tensor([1, 2, 3, 4]).reshape(2, 2),
+      () => tensor([1, 3, 2, 4]).reshape(2, 2).transpose(0, 1),
+      () => tensor([9, 9, 1, 2, 3, 4]).reshape(3, 2).slice(1),
+    ]
+    for (const device of ['reference', 'cpu'] as const) {
+      await setDevice(device, device === 'cpu' ? { threads: 2 } : {})
+      for (const make of made) {
+        const w = make()
+        const step = (more: boolean) => (h: Tensor, row: Tensor) => {
+          const next = h.matmul(w).add(row)
+          return [more ? next.add(w.sum(0)) : next, row] as const
+        }
+        const [plain] = scan(step(false), ones([1, 2]), x)
+        expect(await numbers(grad(plain.sum(), [w])[0])).toEqual([8, 12, 11, 15])
+        const [more] = scan(step(true), ones([1, 2]), x)
+        expect(await numbers(grad(more.sum(), [w])[0])).toEqual([16, 24, 21, 29])
+      }
+      const one = ones([1]).expand(2)
+      const [h] = scan(
+        (h: Tensor, row: Tensor) => [h.mul(one).add(row), row] as const,
+        ones([2]),
+        x,
+      )
+      expect(await numbers(grad(h.sum(), [one])[0])).toEqual([3, 4])
+    }
+  })
+
+  it('has the gradient of a carry that waits a step, constant and with a history', async () => {
+    const x = tensor([
+      [2, 3],
+      [4, 5],
+    ])
+    for (const device of ['reference', 'cpu'] as const) {
+      await setDevice(device, device === 'cpu' ? { threads: 2 } : {})
+      const [[a]] = scan(
+        ([a, b]: readonly [Tensor, Tensor], row: Tensor) => [[b, a.mul(row)], b] as const,
+        [ones([2]), ones([2])] as const,
+        x,
+      )
+      expect(await numbers(grad(a.sum(), [x])[0])).toEqual([1, 1, 0, 0])
+    }
+  })
+
   it('trains what a step reads, in a compiled function', async () => {
     const rate = new Parameter(tensor(0.5))
     const optimizer = new SGD([rate], { lr: 0.02 })

@@ -1,5 +1,5 @@
 // Builds scans: from what one step computes to a node, its free values made arguments, and what no step changes
-// computed before the loop; and makes scans of one family one.
+// computed before the loop; makes scans of one family one; and takes views of arguments back into the body.
 import { invariant } from '../base/errors.js'
 import { type Loop, resultOf, scanNode, withLoop } from './loop.js'
 import {
@@ -156,41 +156,67 @@ interface Closed {
 }
 
 /**
- * The roots over placeholders only: the largest parts that read none of `bound` become arguments. Views stay in the body,
- * where they cost nothing, and so do constants.
+ * The roots over placeholders only: the largest parts that read none of `bound` become arguments. All of them, views and
+ * constants too: whoever asks for the gradient of one finds it among the arguments.
  */
 function close(roots: readonly Node[], bound: readonly Node[]): Closed {
   const inside = new Set<Node>(bound)
   const order = topological(roots)
   for (const node of order) if (node.args.some((arg) => inside.has(arg))) inside.add(node)
-  const stays = (node: Node): boolean => {
-    let base = node
-    while (base.kind === 'view') base = base.args[0]
-    return base.kind === 'const' || base.kind === 'iota'
-  }
   const wholes: InputNode[] = []
   const args: Node[] = []
-  const done = new Map<Node, Node>()
-  const asArgument = (node: Node): Node => {
+  const done = new Map<Node, Node>(bound.map((node) => [node, node]))
+  const find = (node: Node): Node => {
     const known = done.get(node)
     if (known) return known
-    let out: Node
-    if (stays(node)) out = node
-    else if (node.kind === 'view') out = withArgs(node, [asArgument(node.args[0])])
-    else {
-      const whole = placeholder(node)
-      wholes.push(whole)
-      args.push(node)
-      out = whole
-    }
-    done.set(node, out)
-    return out
+    const whole = placeholder(node)
+    wholes.push(whole)
+    args.push(node)
+    done.set(node, whole)
+    return whole
   }
-  for (const node of bound) done.set(node, node)
-  const find = (node: Node): Node => done.get(node) ?? asArgument(node)
   for (const node of order)
     if (inside.has(node) && !done.has(node)) done.set(node, withArgs(node, node.args.map(find)))
   return { roots: roots.map(find), wholes, args }
+}
+
+/**
+ * The scan with views and constants that its steps read whole in the body, where they cost nothing, and each argument
+ * once. For when no gradients are asked for any more.
+ */
+export function withViewsInside(node: NodeOf<'scan'>): NodeOf<'scan'> {
+  const { loop } = node
+  const first = loop.carries.length + loop.slices.length
+  const given = node.args.slice(first)
+  const wholes: InputNode[] = []
+  const args: Node[] = []
+  const known = new Map<Node, Node>()
+  const within = (arg: Node, own?: InputNode): Node => {
+    const before = known.get(arg)
+    if (before) return before
+    let out: Node = arg
+    if (arg.kind === 'view') out = withArgs(arg, [within(arg.args[0])])
+    else if (arg.kind !== 'const' && arg.kind !== 'iota') {
+      const whole = own ?? placeholder(arg)
+      wholes.push(whole)
+      args.push(arg)
+      out = whole
+    }
+    known.set(arg, out)
+    return out
+  }
+  // Those that stay, with their placeholders, before the views of them.
+  given.forEach((arg, i) => {
+    if (arg.kind !== 'view') within(arg, loop.wholes[i])
+  })
+  const done = new Map<Node, Node>(given.map((arg, i) => [loop.wholes[i], within(arg)]))
+  if (loop.wholes.every((whole) => done.get(whole) === whole)) return node
+  const find = (inner: Node): Node => done.get(inner) ?? inner
+  const roots = [...loop.next, ...loop.ys]
+  for (const inner of topological(roots))
+    if (!done.has(inner)) done.set(inner, withArgs(inner, inner.args.map(find)))
+  const body = { next: loop.next.map(find), ys: loop.ys.map(find) }
+  return withLoop(node, { ...loop, ...body, wholes }, [...node.args.slice(0, first), ...args])
 }
 
 /**

@@ -18,7 +18,7 @@ import {
 } from './node.js'
 import { describe } from './print.js'
 import { rewrite } from './rewrite.js'
-import { mergeScans } from './scan.js'
+import { mergeScans, withViewsInside } from './scan.js'
 
 /** The graph with every composite replaced by its definition, through all levels, and one scan a family. */
 export function expandComposites(graph: Graph): Graph {
@@ -78,7 +78,8 @@ export function simplify(graph: Graph): Graph {
 
 function simplerBody(node: Node): Node {
   if (node.kind !== 'scan') return node
-  return withLoop(node, withBody(node.loop, simplify(bodyOf(node.loop))))
+  const scan = withViewsInside(node)
+  return withLoop(scan, withBody(scan.loop, simplify(bodyOf(scan.loop))))
 }
 
 /**
