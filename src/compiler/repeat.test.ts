@@ -1,8 +1,21 @@
 // The checker of repeats finds what is wrong; and what bodies want of weights is made before the loop.
 import { describe, expect, it } from 'vitest'
-import { testMachine } from '../../test/compiled.js'
+import { runGraph, testMachine } from '../../test/compiled.js'
+import { sizeOf } from '../base/shape.js'
 import { linearSpec } from '../graph/contract.js'
-import { contract, input, map, type Node } from '../graph/node.js'
+import { interpret } from '../graph/interpret.js'
+import { resultOf, scanNode } from '../graph/loop.js'
+import {
+  broadcastTo,
+  contract,
+  type InputNode,
+  input,
+  map,
+  type Node,
+  reduce,
+  reshape,
+  topological,
+} from '../graph/node.js'
 import { placeholder, scan, slicePlaceholder } from '../graph/scan.js'
 import { checkRepeats } from './check.js'
 import { compileGraph } from './compile.js'
@@ -60,6 +73,30 @@ describe('checkRepeats', () => {
 })
 
 describe('a repeat', () => {
+  it('shares no memory with another of the same loop over other arguments', () => {
+    const [h, xt] = [placeholder(h0), slicePlaceholder(x)]
+    const down = reduce('sum', [0], map('mul', h, xt))
+    const wide = map('add', broadcastTo(down, [8, 16]), h)
+    const across = broadcastTo(reshape(reduce('sum', [1], wide), [8, 1]), [8, 16])
+    const next = map('tanh', map('add', across, xt))
+    const made = scan({ length: 7, carries: [h], slices: [xt], next: [next], ys: [] }, [h0], [x])
+    const [one] = made.last
+    const [node] = topological([one]).filter((inner) => inner.kind === 'scan')
+    if (node.kind !== 'scan') throw new Error('no scan')
+    const other = resultOf(scanNode(node.loop, [map('neg', h0), x]), 0)
+    const graph = { outputs: [one, other], updates: [] }
+    const bind = (of: InputNode) => {
+      const count = sizeOf(of.shape)
+      return Float32Array.from({ length: count }, (_, i) => Math.sin(i + count) / 3)
+    }
+    const exact = interpret(graph, bind).outputs
+    runGraph(graph, bind).outputs.forEach((list, i) => {
+      list.forEach((value, k) => {
+        expect(value).toBeCloseTo(exact[i][k], 4)
+      })
+    })
+  })
+
   it('copies weights before its turns, once', () => {
     const text = printProgram(program())
     const [before, inside] = text.split(/repeat 0: regions \d+ to \d+, 7 times/)

@@ -1,7 +1,7 @@
 // Prepares the bodies of scans: each goes through the passes as a graph of its own, and the copies that contractions want
 // of what no step changes are made once, before the loop.
 import { invariant } from '../base/errors.js'
-import { bodyOf, withBody, withLoop } from '../graph/loop.js'
+import { bodyOf, checkLoop, ownLoop, withBody, withLoop } from '../graph/loop.js'
 import {
   type InputNode,
   type Node,
@@ -55,7 +55,10 @@ function prepareBody(
   forced: Set<Node>,
   passes: (body: Prepared) => Prepared,
 ): Node {
-  const { loop, args } = node
+  const { args } = node
+  checkLoop(node.loop, args)
+  // Memory is planned by node, so no two loops may have one in common.
+  const loop = ownLoop(node.loop)
   const { carries, slices, wholes } = loop
   const body = passes({
     graph: bodyOf(loop),

@@ -48,6 +48,31 @@ export function withBody(loop: Loop, body: Graph): Loop {
   return { ...loop, next: outputs.slice(0, carries), ys: outputs.slice(carries) }
 }
 
+/** The same loop over nodes of its own, none of which another loop has; composites in it have been expanded. */
+export function ownLoop(loop: Loop): Loop {
+  const own = new Map<Node, Node>()
+  const find = (node: Node): Node => own.get(node) ?? node
+  const fresh = (node: InputNode): InputNode => {
+    const copy: InputNode = { ...node, source: {}, mark: 0, slot: 0 }
+    own.set(node, copy)
+    return copy
+  }
+  const [carries, slices, wholes] = [loop.carries, loop.slices, loop.wholes].map((list) =>
+    list.map(fresh),
+  )
+  for (const node of topological([...loop.next, ...loop.ys]))
+    if (node.kind !== 'input')
+      own.set(node, { ...node, args: node.args.map(find), mark: 0, slot: 0 })
+  return {
+    ...loop,
+    carries,
+    slices,
+    wholes,
+    next: loop.next.map(find),
+    ys: loop.ys.map(find),
+  }
+}
+
 export function placeholders(loop: Loop): InputNode[] {
   return [...loop.carries, ...loop.slices, ...loop.wholes]
 }

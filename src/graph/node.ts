@@ -524,7 +524,29 @@ export function composite(
 export function withArgs(node: Node, args: readonly Node[]): Node {
   if (args.every((arg, i) => arg === node.args[i])) return node
   if (node.kind === 'after') return inPlaceOf(node, () => after(args[0], args[1]))
+  if (node.kind === 'composite') return compositeOver(node, args)
   return { ...node, args, mark: 0, slot: 0 }
+}
+
+/** The definition and the gradient of a composite are built over the arguments it was made with: here over others. */
+function compositeOver(node: CompositeNode, args: readonly Node[]): CompositeNode {
+  const over = (roots: readonly (Node | undefined)[], given: readonly Node[]) => {
+    const done = new Map<Node, Node>(node.args.map((arg, i) => [arg, args[i]]))
+    const find = (inner: Node): Node => done.get(inner) ?? inner
+    const present = roots.filter((root) => root !== undefined)
+    for (const inner of topological(present, [...node.args, ...args, ...given]))
+      done.set(inner, withArgs(inner, inner.args.map(find)))
+    return roots.map((root) => root && find(root))
+  }
+  const { gradient } = node
+  return {
+    ...node,
+    args,
+    expand: () => over([node.expand()], [])[0] as Node,
+    ...(gradient ? { gradient: (self, G) => over(gradient(self, G), [self, G]) } : {}),
+    mark: 0,
+    slot: 0,
+  }
 }
 
 /**

@@ -8,6 +8,7 @@ import { linearSpec } from './contract.js'
 import { evaluate } from './interpret.js'
 import {
   broadcastTo,
+  composite,
   concat,
   contract,
   type InputNode,
@@ -175,6 +176,30 @@ describe('mergeScans', () => {
     const merged = scans(topological(rootsOf(expandComposites(graph))))
     expect(merged).toHaveLength(2)
     compare(expandComposites(graph).outputs, graph.outputs)
+  })
+
+  it('does so with composites in the body, which is closed', () => {
+    const [h, xt] = [placeholder(h0), slicePlaceholder(x)]
+    const z = map('add', contract(linearSpec([N], H, H), h, w), xt)
+    const swish = composite('swish', '', [z], z, {
+      expand: () => map('mul', z, map('sigmoid', z)),
+      gradient: (self, G) => {
+        const slope = map('sigmoid', z)
+        const rest = map('sub', map('add', slope, self), map('mul', self, slope))
+        return [map('mul', G, rest)]
+      },
+    })
+    const made = scan(
+      { length: T, carries: [h], slices: [xt], next: [swish], ys: [swish] },
+      [h0],
+      [x],
+    )
+    const loss = lossOf([made.last[0], made.ys[0]])
+    const wrt = gradients(loss, [w, x, h0]).flatMap((node) => (node ? [node] : []))
+    const graph = expandComposites({ outputs: [loss, ...wrt], updates: [] })
+    checkGraph(graph)
+    expect(topological(rootsOf(graph)).filter((node) => node.kind === 'scan')).toHaveLength(2)
+    compare(graph.outputs, [loss, ...wrt])
   })
 
   it('sums the gradient of a weight after the loop, in one contraction', () => {

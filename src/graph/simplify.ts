@@ -24,11 +24,29 @@ import { mergeScans, withViewsInside } from './scan.js'
 export function expandComposites(graph: Graph): Graph {
   const nodes = topological(rootsOf(graph))
   if (!nodes.some((node) => node.kind === 'composite' || node.kind === 'scan')) return graph
-  return mergeScans(expandOver(graph, new Map()))
+  return mapBodies(mergeScans(expandOver(graph, new Map())), expandComposites)
+}
+
+/** The graph with its scans' bodies changed. Those of one family share theirs: let them be one scan first. */
+function mapBodies(graph: Graph, change: (body: Graph) => Graph): Graph {
+  const nodes = topological(rootsOf(graph))
+  const done = new Map<Node, Node>()
+  const find = (node: Node): Node => done.get(node) ?? node
+  for (const node of nodes) {
+    const over = withArgs(node, node.args.map(find))
+    if (over.kind !== 'scan') {
+      done.set(node, over)
+      continue
+    }
+    const body = bodyOf(over.loop)
+    const changed = change(body)
+    done.set(node, changed === body ? over : withLoop(over, withBody(over.loop, changed)))
+  }
+  return mapRoots(graph, find)
 }
 
 /**
- * As `expandComposites`, with `done` replacing some nodes by others of the same shape; it grows by what is rebuilt.
+ * As `expandComposites` but for the bodies of scans, with `done` replacing some nodes by others of the same shape; it grows by what is rebuilt.
  * `finish` may give what is rebuilt another label.
  */
 export function expandOver(
@@ -46,19 +64,11 @@ export function expandOver(
         const definition = node.expand()
         rebuild(topological([definition], node.args))
         done.set(node, find(definition))
-      } else done.set(node, finish(expandedBody(withArgs(node, node.args.map(find)))))
+      } else done.set(node, finish(withArgs(node, node.args.map(find))))
     }
   }
   withLabels(() => rebuild(nodes))
   return mapRoots(graph, find)
-}
-
-/** A scan with no composite in its body. */
-function expandedBody(node: Node): Node {
-  if (node.kind !== 'scan') return node
-  const body = bodyOf(node.loop)
-  const expanded = expandComposites(body)
-  return expanded === body ? node : withLoop(node, withBody(node.loop, expanded))
 }
 
 /** The graph with the same inputs and values, simplified; composites are expanded first. */
