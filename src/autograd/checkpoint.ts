@@ -11,7 +11,7 @@ import { through } from './grad.js'
 
 /** `of`, its gradient computed again from `inputs` and from the leaves of the graph that are not behind them. */
 export function recomputed(of: Node, inputs: readonly Node[]): Node {
-  const cut = [...new Set(inputs)].filter((node) => node.args.length > 0)
+  const cut: Node[] = [...new Set(inputs)].filter((node) => node.kind !== 'input')
   if (cut.includes(of)) return of
   const order = topological([of], cut)
   const args = [...cut, ...order.filter((node) => node.kind === 'input')]
