@@ -86,6 +86,8 @@ export interface AfterNode extends Base {
 export interface CompositeNode extends Base {
   readonly kind: 'composite'
   readonly name: string
+  /** What tells it apart from others of its name, as text: axes, sizes. */
+  readonly attributes: string
   /** The definition in other nodes over `args`. */
   readonly expand: () => Node
   /** Gradient for each argument (undefined: none) given that of the result; absent: differentiate `expand()`. */
@@ -516,6 +518,7 @@ export function composite(
     mark: 0,
     slot: 0,
     name,
+    attributes,
     ...rules,
   }
 }

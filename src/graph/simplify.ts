@@ -8,6 +8,7 @@ import { sameShape } from '../base/shape.js'
 import { bodyOf, withBody, withLoop } from './loop.js'
 import {
   building,
+  type CompositeNode,
   type Graph,
   type InputNode,
   mix,
@@ -20,11 +21,17 @@ import { describe } from './print.js'
 import { rewrite } from './rewrite.js'
 import { mergeScans, withViewsInside } from './scan.js'
 
+/** Which composites are left as they are. */
+export type Stays = (node: CompositeNode) => boolean
+
+const none: Stays = () => false
+
 /** The graph with every composite replaced by its definition, through all levels, and one scan a family. */
-export function expandComposites(graph: Graph): Graph {
+export function expandComposites(graph: Graph, stays: Stays = none): Graph {
   const nodes = topological(rootsOf(graph))
   if (!nodes.some((node) => node.kind === 'composite' || node.kind === 'scan')) return graph
-  return mapBodies(mergeScans(expandOver(graph, new Map())), expandComposites)
+  const expanded = expandOver(graph, new Map(), undefined, stays)
+  return mapBodies(mergeScans(expanded), (body) => expandComposites(body, stays))
 }
 
 /** The graph with its scans' bodies changed. Those of one family share theirs: let them be one scan first. */
@@ -53,13 +60,14 @@ export function expandOver(
   graph: Graph,
   done: Map<Node, Node>,
   finish: (node: Node) => Node = (node) => node,
+  stays: Stays = none,
 ): Graph {
   const nodes = topological(rootsOf(graph))
   const find = (node: Node): Node => done.get(node) ?? node
   const rebuild = (order: readonly Node[]) => {
     for (const node of order) {
       if (done.has(node)) continue
-      if (node.kind === 'composite') {
+      if (node.kind === 'composite' && !stays(node)) {
         building.label = node.label
         const definition = node.expand()
         rebuild(topological([definition], node.args))
@@ -71,25 +79,25 @@ export function expandOver(
   return mapRoots(graph, find)
 }
 
-/** The graph with the same inputs and values, simplified; composites are expanded first. */
-export function simplify(graph: Graph): Graph {
-  const expanded = expandComposites(graph)
+/** The graph with the same inputs and values, simplified; composites are expanded first, but for those that stay. */
+export function simplify(graph: Graph, stays: Stays = none): Graph {
+  const expanded = expandComposites(graph, stays)
   const interned = new Interned()
   const done = new Map<Node, Node>()
   const find = (node: Node): Node => done.get(node) ?? node
   withLabels(() => {
     for (const node of topological(rootsOf(expanded))) {
       building.label = node.label
-      done.set(node, interned.settle(simplerBody(withArgs(node, node.args.map(find)))))
+      done.set(node, interned.settle(simplerBody(withArgs(node, node.args.map(find)), stays)))
     }
   })
   return mapRoots(expanded, find)
 }
 
-function simplerBody(node: Node): Node {
+function simplerBody(node: Node, stays: Stays): Node {
   if (node.kind !== 'scan') return node
   const scan = withViewsInside(node)
-  return withLoop(scan, withBody(scan.loop, simplify(bodyOf(scan.loop))))
+  return withLoop(scan, withBody(scan.loop, simplify(bodyOf(scan.loop), stays)))
 }
 
 /**
@@ -178,6 +186,7 @@ function isSame(a: Node, b: Node): boolean {
     a.args.length === b.args.length &&
     a.args.every((arg, i) => arg === b.args[i]) &&
     sameShape(a.shape, b.shape) &&
+    (a.kind !== 'composite' || b.kind !== 'composite' || a.attributes === b.attributes) &&
     describe(a) === describe(b)
   )
 }
