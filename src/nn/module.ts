@@ -117,6 +117,11 @@ export abstract class Module<Output = Tensor> {
     return this.entries().find(([other]) => other === name)?.[1]
   }
 
+  /** How state dicts call a field: by PyTorch's rule. A module made from a file keeps the file's names. */
+  protected stateKey(field: string): string {
+    return stateName(field)
+  }
+
   // ---- the tree ----
 
   /** The modules directly below, by field. */
@@ -287,7 +292,7 @@ export abstract class Module<Output = Tensor> {
   toString(): string {
     const own = this.entries()
       .filter((entry): entry is [string, Parameter] => entry[1] instanceof Parameter)
-      .map(([name, { shape }]) => `${stateName(name)} ${showShape(shape)}`)
+      .map(([name, { shape }]) => `${this.stateKey(name)} ${showShape(shape)}`)
     const children = this.namedChildren().map(([name, child]) => `(${name}): ${child}`)
     const lines = [...own, ...children].join('\n').replaceAll('\n', '\n  ')
     if (children.length > 0) return `${this.constructor.name}(\n  ${lines}\n)`
