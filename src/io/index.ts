@@ -1,4 +1,6 @@
 // burnish/io: bytes ↔ named tensors.
+
+export { type Downloaded, type DownloadOptions, download, type Progress } from './download.js'
 export { type Json, parseJson } from './json.js'
 export { readNpy, readNpz, writeNpy, writeNpz } from './npy.js'
 export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js'
