@@ -6,7 +6,7 @@
 // After torch.utils.checkpoint; Chen et al. 2016, "Training deep nets with sublinear memory cost".
 import { isFloat } from '../base/dtype.js'
 import { after, again, composite, mix, type Node, topological } from '../graph/node.js'
-import { expandOver } from '../graph/simplify.js'
+import { expandOver, lasting } from '../graph/simplify.js'
 import { through } from './grad.js'
 
 /** `of`, its gradient computed again from `inputs` and from the leaves of the graph that are not behind them. */
@@ -55,7 +55,7 @@ function gradient(of: Node, args: readonly Node[], G: Node): (Node | undefined)[
     backward.add(node)
     return node
   }
-  const { outputs } = expandOver({ outputs: there, updates: [] }, anew, finish)
+  const { outputs } = expandOver({ outputs: there, updates: [] }, anew, finish, lasting)
   const copies = new Map(there.map((node, i) => [node, outputs[i]]))
   const gradients = new Map(floats.map((arg, i) => [arg, found[i] && copies.get(found[i])]))
   return args.map((arg) => gradients.get(arg))

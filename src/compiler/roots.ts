@@ -72,7 +72,8 @@ function firsts(order: readonly Node[]): Map<Node, Node> {
     }
     const same = withArgs(node, node.args.map(of))
     const args = same.args.map((arg) => numbers.get(arg))
-    const key = `${describe(same)} ${same.dtype} ${same.shape} (${args})`
+    const detail = same.kind === 'composite' ? same.attributes : ''
+    const key = `${describe(same)} ${detail} ${same.dtype} ${same.shape} (${args})`
     const before = node.kind === 'input' ? undefined : known.get(key)
     if (before === undefined) {
       numbers.set(same, numbers.size)

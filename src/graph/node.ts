@@ -92,6 +92,8 @@ export interface CompositeNode extends Base {
   readonly expand: () => Node
   /** Gradient for each argument (undefined: none) given that of the result; absent: differentiate `expand()`. */
   readonly gradient?: (self: Node, G: Node) => readonly (Node | undefined)[]
+  /** The same over other arguments, with nothing left of those it was made with: a composite that lasts until it is compiled. */
+  readonly over?: (args: readonly Node[]) => CompositeNode
 }
 
 /**
@@ -502,7 +504,7 @@ export function composite(
   attributes: string,
   args: readonly Node[],
   result: { readonly shape: Shape; readonly dtype: DType },
-  rules: Pick<CompositeNode, 'expand' | 'gradient'>,
+  rules: Pick<CompositeNode, 'expand' | 'gradient' | 'over'>,
 ): CompositeNode {
   const hash = mixText(
     mix(start('composite', result.dtype, result.shape), seedOf(name)),
@@ -527,7 +529,10 @@ export function composite(
 export function withArgs(node: Node, args: readonly Node[]): Node {
   if (args.every((arg, i) => arg === node.args[i])) return node
   if (node.kind === 'after') return inPlaceOf(node, () => after(args[0], args[1]))
-  if (node.kind === 'composite') return compositeOver(node, args)
+  if (node.kind === 'composite') {
+    const { over } = node
+    return over ? inPlaceOf(node, () => over(args)) : compositeOver(node, args)
+  }
   return { ...node, args, mark: 0, slot: 0 }
 }
 

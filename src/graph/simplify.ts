@@ -26,6 +26,9 @@ export type Stays = (node: CompositeNode) => boolean
 
 const none: Stays = () => false
 
+/** Those that can be kept without what they were made with. */
+export const lasting: Stays = (node) => node.over !== undefined
+
 /** The graph with every composite replaced by its definition, through all levels, and one scan a family. */
 export function expandComposites(graph: Graph, stays: Stays = none): Graph {
   const nodes = topological(rootsOf(graph))
@@ -101,14 +104,14 @@ function simplerBody(node: Node, stays: Stays): Node {
 }
 
 /**
- * The same graph over inputs of its own, so that keeping it keeps no data; composites are expanded. `inputs` are the
+ * The same graph over inputs of its own, so that keeping it keeps no data; composites are expanded, but for lasting ones. `inputs` are the
  * graph's, in any order, and are given back in that order.
  */
 export function detachInputs(
   graph: Graph,
   inputs: readonly InputNode[],
 ): { readonly graph: Graph; readonly inputs: readonly InputNode[] } {
-  const expanded = expandComposites(graph)
+  const expanded = expandComposites(graph, lasting)
   const own = new Map<Node, InputNode>()
   for (const node of inputs) own.set(node, { ...node, source: {}, mark: 0, slot: 0 })
   const done = new Map<Node, Node>(own)
