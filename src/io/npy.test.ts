@@ -1,8 +1,9 @@
 // .npy and .npz: files that NumPy 1.24 wrote, our own read back, and hostile ones.
 import { describe, expect, test } from 'vitest'
 import { readNpy, readNpz, writeNpy, writeNpz } from './npy.js'
+import { blobSource } from './source.js'
 import { decode, type StoredTensor } from './values.js'
-import { crc32, readZip, writeZip } from './zip.js'
+import { crc32, openZip, readZip, writeZip } from './zip.js'
 
 const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
 const text = (s: string) => Uint8Array.from(s, (c) => c.charCodeAt(0))
@@ -198,6 +199,7 @@ describe('zip', () => {
 
   test('the check value of CRC-32', () => {
     expect(crc32(text('123456789'))).toBe(0xcbf43926)
+    expect(crc32(text('6789'), crc32(text('12345')))).toBe(0xcbf43926)
   })
 
   test('a comment may follow, and an archive may be empty', () => {
@@ -272,7 +274,7 @@ describe('zip', () => {
     [
       'an offset into nothing',
       change(false, (v, c) => v.setUint32(c + 42, 7, true)),
-      /there is no entry at 7/,
+      /entries "a" and "b" overlap/,
     ],
     ['one name twice', writeTwice(), /the entry "a" is there twice|bears another name/],
     [
@@ -297,6 +299,40 @@ describe('zip', () => {
       view.setUint8(view.getUint32(start + 46 + 1 + 42, true) + 30, 'a'.charCodeAt(0))
     })
   }
+
+  test('zip64, aligned, and read in pieces', async () => {
+    const entries = new Map([
+      ['a', content],
+      ['größe/b', Uint8Array.of(1, 2, 3)],
+      ['none', new Uint8Array()],
+    ])
+    for (const zip64 of [false, true])
+      for (const compress of [false, true]) {
+        const bytes = writeZip(entries, { zip64, compress, align: 64 })
+        const found = readZip(bytes)
+        expect([...found].map(([name, entry]) => [name, entry.read()])).toEqual([...entries])
+        if (!compress)
+          for (const entry of found.values()) expect(entry.read().byteOffset % 64).toBe(0)
+        const pieces = await openZip(blobSource(new Blob([bytes.slice()])))
+        expect([...pieces.keys()]).toEqual([...entries.keys()])
+        expect(await pieces.get('a')?.read()).toEqual(content)
+      }
+  })
+
+  test('two zip64 records that differ, or lie elsewhere', () => {
+    const wide = (act: (view: DataView, end: number) => void) => {
+      const bytes = writeZip(new Map([['a', content]]), { zip64: true })
+      act(new DataView(bytes.buffer), bytes.length - 22)
+      return () => readZip(bytes, 'x.zip')
+    }
+    expect(wide((v, end) => v.setUint32(end - 20 - 56 + 40, 9, true))).toThrow(
+      /size differ, 48 and 9|size differ, \d+ and 9/,
+    )
+    expect(wide((v, end) => v.setUint32(end - 12, 9999, true))).toThrow(
+      /there is no zip64 record|behind what points/,
+    )
+    expect(wide((v, end) => v.setUint32(end - 8, 0xffffffff, true))).toThrow(/beyond 2\^53/)
+  })
 
   test('two entries of one place are refused', () => {
     const bytes = change(false, (view, start) => {
