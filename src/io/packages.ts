@@ -263,7 +263,9 @@ async function put(
       fail(`${where}: its SHA-256 is ${found}, not ${file.sha256}; it is another file`)
     await unfinished.finish(note)
   } catch (error) {
-    await unfinished.drop().catch(() => {}) // the first error is the one to tell
+    // What is wrong is no beginning to go on with. The first error is the one to tell.
+    await unfinished.restart({ url: '' }).catch(() => {})
+    await unfinished.leave().catch(() => {})
     throw error
   }
 }
