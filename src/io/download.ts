@@ -184,7 +184,7 @@ async function fetchRest(
   { at, here, place, options, wanted, unfinished }: Attempt,
   etag: string | undefined,
 ): Promise<'whole' | 'unchanged'> {
-  const { onProgress, size: expected, token, patience = 60_000 } = options
+  const { onProgress, size: expected, patience = 60_000 } = options
   const { size: have, note } = unfinished
   // A weak ETag may stand for other bytes, and that of another URL for nothing; a hash to check makes both harmless.
   const strong = note?.url === at.href && note.etag?.startsWith('"') ? note.etag : undefined
@@ -198,10 +198,7 @@ async function fetchRest(
           ...(resume && { range: `bytes=${have}-`, ...(strong && { 'if-range': strong }) }),
           ...(!resume && etag !== undefined && { 'if-none-match': etag }),
         },
-        personal: {
-          ...options.headers,
-          ...(token?.value !== undefined && { authorization: `Bearer ${token.value}` }),
-        },
+        personal: personalOf(options),
         signal: watch.signal,
       }),
     )
@@ -266,8 +263,42 @@ function rangeStart({ headers }: Response): number {
   return Number(/^bytes (\d+)-/.exec(headers.get('content-range') ?? '')?.[1] ?? Number.NaN)
 }
 
+/**
+ * The headers a server answers to HEAD; where it redirects to another server, those of that answer. In a page, those at the
+ * end of all redirects.
+ * @throws BurnishError as download does.
+ */
+export async function headOf(
+  url: string,
+  options: Pick<DownloadOptions, 'headers' | 'token' | 'signal' | 'patience'> = {},
+): Promise<Headers> {
+  const at = checkUrl(url)
+  const here = `download ${shown(at)}`
+  const watch = watching(options.patience ?? 60_000, options.signal)
+  try {
+    const { signal } = watch
+    const personal = personalOf(options)
+    const response = await reach(here, () =>
+      request(at.href, { method: 'HEAD', personal, signal, stay: true }),
+    )
+    if (response.status >= 400) refuse(here, response, options)
+    return response.headers
+  } catch (error) {
+    options.signal?.throwIfAborted()
+    if (!(error instanceof Passing)) throw error
+    throw fail(`${here}: ${error.message}`)
+  } finally {
+    watch.end()
+  }
+}
+
+const personalOf = ({ headers, token }: Pick<DownloadOptions, 'headers' | 'token'>) => ({
+  ...headers,
+  ...(token?.value !== undefined && { authorization: `Bearer ${token.value}` }),
+})
+
 /** What an answer without the content means. */
-export function refuse(
+function refuse(
   here: string,
   { status, headers }: Response,
   { token }: Pick<DownloadOptions, 'token'> = {},

@@ -1,6 +1,7 @@
 // burnish/io: bytes ↔ named tensors.
 
 export { type Downloaded, type DownloadOptions, download, type Progress } from './download.js'
+export { type Files, type HubOptions, openRepository, type Repository } from './hub.js'
 export { type Json, parseJson } from './json.js'
 export { readNpy, readNpz, writeNpy, writeNpz } from './npy.js'
 export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js'
