@@ -3,9 +3,12 @@
 export { type Downloaded, type DownloadOptions, download, type Progress } from './download.js'
 export { type Files, type HubOptions, openRepository, type Repository } from './hub.js'
 export { type Json, parseJson } from './json.js'
+export { KerasModel } from './keras/model.js'
 export { readNpy, readNpz, writeNpy, writeNpz } from './npy.js'
 export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js'
 export { decodeState, encodeState } from './state.js'
+export { loadTfjs, type TfjsOptions } from './tfjs/load.js'
+export type { ShardReader } from './tfjs/source.js'
 export {
   decode,
   encode,

@@ -8,7 +8,7 @@ import { Module } from '../../nn/module.js'
 import { Parameter } from '../../tensor/parameter.js'
 import { Tensor } from '../../tensor/tensor.js'
 import type { Operator, OperatorTable } from './call.js'
-import { freshTensor, tensorOfConstant, type Value } from './host.js'
+import { freshTensor, knownConstant, tensorOfConstant, type Value } from './host.js'
 import { type PlainGraph, type PlainInput, type PlainNode, subgraphs } from './plain.js'
 import { type GraphOptions, prepared } from './prepare.js'
 import { type Body, runOperator } from './run.js'
@@ -68,6 +68,7 @@ export class GraphModule extends Module<Tensor> {
   readonly inputs: readonly PlainInput[]
   readonly outputs: readonly string[]
   readonly #where: string
+  readonly #known: ReadonlySet<string>
   readonly #entries = new Map<string, Parameter | GraphNode>()
   /** Values that are there before anything runs. */
   readonly #constants: Scope = new Map()
@@ -81,6 +82,7 @@ export class GraphModule extends Module<Tensor> {
     super()
     const { where, version } = options
     this.#where = where
+    this.#known = new Set(options.known)
     const made = prepared(graph, table, options)
     this.inputs = graph.inputs
     this.outputs = made.graph.outputs
@@ -160,7 +162,7 @@ export class GraphModule extends Module<Tensor> {
       if (!Object.hasOwn(inputs, name))
         fail(`the input ${name} is missing; run takes ${[...known].join(', ')}`)
       checkInput(declared, inputs[name], sizes)
-      scope.set(name, inputs[name])
+      scope.set(name, this.#known.has(name) ? numbersOf(name, inputs[name]) : inputs[name])
     }
     this.#runNodes(this.#nodes, scope)
     return Object.fromEntries(
@@ -199,6 +201,16 @@ export class GraphModule extends Module<Tensor> {
       (name) => scope.get(name) ?? fail(`nothing computed ${name}, a result of ${graph.name}`),
     )
   }
+}
+
+/** What a tensor made of numbers holds. */
+function numbersOf(name: string, given: Tensor): Value {
+  const data = given.value?.host
+  if (data === undefined)
+    throw fail(
+      `the input ${name} decides about shapes, so its numbers must be known: give a tensor made of numbers, tensor([…]), not one that is computed`,
+    )
+  return knownConstant({ dtype: given.dtype, shape: given.shape, data }, name)
 }
 
 function checkInput(declared: PlainInput, given: Tensor, sizes: Map<string, number>): void {

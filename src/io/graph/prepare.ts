@@ -28,6 +28,8 @@ export interface GraphOptions {
   readonly outputs?: readonly string[]
   /** Whether a float constant is trained; undefined leaves it to the rule of roles.ts. */
   readonly parameters?: (name: string, shape: Shape) => boolean | undefined
+  /** Inputs whose numbers decide about shapes: they must be made of numbers, and each run is made for theirs. */
+  readonly known?: readonly string[]
   /** Ends the error about operators that are not in the table: where to read which are. */
   readonly hint: string
 }
