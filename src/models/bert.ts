@@ -34,6 +34,14 @@ export interface BertOptions {
   readonly padTokenId?: number
 }
 
+/** A BERT with a head for classes. */
+export interface BertClassesOptions extends BertOptions {
+  /** Default 2. */
+  readonly numClasses?: number
+  /** Dropout before the head. Default: hiddenDropoutProb. */
+  readonly classifierDropout?: number
+}
+
 type Sizes = Required<BertOptions>
 
 const base: Sizes = {
@@ -336,27 +344,68 @@ export class BertForMaskedLM extends Module {
   }
 }
 
+/** A linear head as BERT's begin. */
+function classifierOf({ sizes }: Bert, classes: number): Linear {
+  const head = new Linear(sizes.hiddenSize, classes)
+  init.normal(head.weight, 0, sizes.initializerRange)
+  if (head.bias) init.zeros(head.bias)
+  return head
+}
+
 /** Tokens [N, T] → logits [N, numClasses], from the first token's features. */
 export class BertForSequenceClassification extends Module {
   bert: Bert
   dropout: Dropout
   classifier: Linear
 
-  constructor(options: BertOptions & { readonly numClasses?: number } = {}) {
+  constructor({ numClasses = 2, classifierDropout, ...sizes }: BertClassesOptions = {}) {
     super()
-    const { numClasses = 2, ...sizes } = options
     this.bert = new Bert(sizes)
-    const { hiddenSize, hiddenDropoutProb, initializerRange } = this.bert.sizes
-    this.dropout = new Dropout(hiddenDropoutProb)
-    this.classifier = new Linear(hiddenSize, numClasses)
-    init.normal(this.classifier.weight, 0, initializerRange)
-    if (this.classifier.bias) init.zeros(this.classifier.bias)
+    this.dropout = new Dropout(classifierDropout ?? this.bert.sizes.hiddenDropoutProb)
+    this.classifier = classifierOf(this.bert, numClasses)
   }
 
   forward(ids: Tensor, inputs: BertInputs = {}): Tensor {
     const { poolerOutput } = this.bert.forward(ids, inputs)
     if (poolerOutput === undefined) throw fail('internal: a classifier without pooler')
     return this.classifier.forward(this.dropout.forward(poolerOutput))
+  }
+}
+
+/** Tokens [N, T] → logits [N, T, numClasses] of each, such as parts of speech or names. */
+export class BertForTokenClassification extends Module {
+  bert: Bert
+  dropout: Dropout
+  classifier: Linear
+
+  constructor({ numClasses = 2, classifierDropout, ...sizes }: BertClassesOptions = {}) {
+    super()
+    this.bert = new Bert(sizes, { pooler: false })
+    this.dropout = new Dropout(classifierDropout ?? this.bert.sizes.hiddenDropoutProb)
+    this.classifier = classifierOf(this.bert, numClasses)
+  }
+
+  forward(ids: Tensor, inputs: BertInputs = {}): Tensor {
+    const { lastHiddenState } = this.bert.forward(ids, inputs)
+    return this.classifier.forward(this.dropout.forward(lastHiddenState))
+  }
+}
+
+/** Tokens [N, T] of a question and a text → logits [N, T] of where in the text the answer starts, and where it ends. */
+export class BertForQuestionAnswering extends Module<readonly [start: Tensor, end: Tensor]> {
+  bert: Bert
+  qaOutputs: Linear
+
+  constructor(options: BertOptions = {}) {
+    super()
+    this.bert = new Bert(options, { pooler: false })
+    this.qaOutputs = classifierOf(this.bert, 2)
+  }
+
+  forward(ids: Tensor, inputs: BertInputs = {}): readonly [start: Tensor, end: Tensor] {
+    const logits = this.qaOutputs.forward(this.bert.forward(ids, inputs).lastHiddenState)
+    const [start, end] = logits.chunk(2, 2).map((part) => part.squeeze(2))
+    return [start, end]
   }
 }
 

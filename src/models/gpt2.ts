@@ -43,10 +43,32 @@ export interface GPT2Options {
   readonly layerNormEpsilon?: number
   /** Deviation of the initial weights. Default 0.02. */
   readonly initializerRange?: number
+  /** Scores are divided by the root of a head's features. Default true. */
+  readonly scaleAttnWeights?: boolean
+  /** Scores of block i (from 0) are divided by i + 1 too. Default false. */
+  readonly scaleAttnByInverseLayerIdx?: boolean
 }
 
 /** Every size. */
 type Sizes = Required<GPT2Options>
+
+const sizesOf = ({ nEmbd = 768, ...options }: GPT2Options): Sizes => ({
+  vocabSize: 50_257,
+  nPositions: 1024,
+  nEmbd,
+  nLayer: 12,
+  nHead: 12,
+  nInner: 4 * nEmbd,
+  activationFunction: 'gelu_new',
+  residPdrop: 0.1,
+  embdPdrop: 0.1,
+  attnPdrop: 0.1,
+  layerNormEpsilon: 1e-5,
+  initializerRange: 0.02,
+  scaleAttnWeights: true,
+  scaleAttnByInverseLayerIdx: false,
+  ...options,
+})
 
 /** Keys and values of one block, [N, heads, length, features], at the positions seen so far. */
 interface LayerCache {
@@ -95,9 +117,12 @@ class Attention extends Module {
   resid_dropout: Dropout
   readonly #heads: number
   readonly #dropout: number
+  /** Of queries, beside the division by the root of a head's features. */
+  readonly #scale: number
 
-  constructor({ nEmbd, nHead, nLayer, attnPdrop, residPdrop, initializerRange: std }: Sizes) {
+  constructor(sizes: Sizes, index: number) {
     super()
+    const { nEmbd, nHead, nLayer, attnPdrop, residPdrop, initializerRange: std } = sizes
     if (nEmbd % nHead !== 0) fail(`GPT2: ${nHead} heads do not divide ${nEmbd} features`)
     this.c_attn = new Conv1D(nEmbd, 3 * nEmbd, std)
     // Section 2.3: weights on the residual path are scaled by 1/√(number of branches).
@@ -105,11 +130,15 @@ class Attention extends Module {
     this.resid_dropout = new Dropout(residPdrop)
     this.#heads = nHead
     this.#dropout = attnPdrop
+    this.#scale =
+      (sizes.scaleAttnWeights ? 1 : Math.sqrt(nEmbd / nHead)) /
+      (sizes.scaleAttnByInverseLayerIdx ? index + 1 : 1)
   }
 
   forward(x: Tensor, past?: LayerCache, position?: Tensor): Tensor {
     const heads = (part: Tensor) => part.unflatten(2, [this.#heads, -1]).transpose(1, 2)
-    const [q, k, v] = this.c_attn.forward(x).chunk(3, -1).map(heads) // [N, heads, T, E / heads]
+    const [query, k, v] = this.c_attn.forward(x).chunk(3, -1).map(heads) // [N, heads, T, E / heads]
+    const q = this.#scale === 1 ? query : query.mul(this.#scale)
     const dropoutP = this.training ? this.#dropout : 0
     const seen =
       past && position
@@ -170,11 +199,11 @@ class Block extends Module {
   ln_2: LayerNorm
   mlp: MLP
 
-  constructor(sizes: Sizes) {
+  constructor(sizes: Sizes, index: number) {
     super()
     const { nEmbd, layerNormEpsilon: eps } = sizes
     this.ln_1 = new LayerNorm(nEmbd, { eps })
-    this.attn = new Attention(sizes)
+    this.attn = new Attention(sizes, index)
     this.ln_2 = new LayerNorm(nEmbd, { eps })
     this.mlp = new MLP(sizes)
   }
@@ -185,22 +214,25 @@ class Block extends Module {
   }
 }
 
-/** Embeddings, blocks and a last norm: Hugging Face's GPT2Model. */
-class GPT2Model extends Module {
+/** Tokens int32 [N, T] → features [N, T, nEmbd]: embeddings, blocks and a last norm. */
+export class GPT2Model extends Module {
+  readonly sizes: Readonly<Sizes>
   wte: Embedding
   wpe: Embedding
   drop: Dropout
   h: ModuleList<Block>
   ln_f: LayerNorm
 
-  constructor(sizes: Sizes) {
+  constructor(options: GPT2Options = {}) {
     super()
+    const sizes = sizesOf(options)
+    this.sizes = sizes
     const { vocabSize, nPositions, nEmbd, nLayer, embdPdrop, layerNormEpsilon: eps } = sizes
     this.wte = new Embedding(vocabSize, nEmbd)
     this.wpe = new Embedding(nPositions, nEmbd)
     for (const table of [this.wte, this.wpe]) init.normal(table.weight, 0, sizes.initializerRange)
     this.drop = new Dropout(embdPdrop)
-    this.h = new ModuleList(Array.from({ length: nLayer }, () => new Block(sizes)))
+    this.h = new ModuleList(Array.from({ length: nLayer }, (_, i) => new Block(sizes, i)))
     this.ln_f = new LayerNorm(nEmbd, { eps })
   }
 
@@ -231,22 +263,7 @@ export class GPT2 extends Module {
 
   constructor(options: GPT2Options = {}) {
     super()
-    const { nEmbd = 768 } = options
-    this.sizes = {
-      vocabSize: 50_257,
-      nPositions: 1024,
-      nEmbd,
-      nLayer: 12,
-      nHead: 12,
-      nInner: 4 * nEmbd,
-      activationFunction: 'gelu_new',
-      residPdrop: 0.1,
-      embdPdrop: 0.1,
-      attnPdrop: 0.1,
-      layerNormEpsilon: 1e-5,
-      initializerRange: 0.02,
-      ...options,
-    }
+    this.sizes = sizesOf(options)
     this.transformer = new GPT2Model(this.sizes)
     this.lmHead = tiedHead(this.transformer.wte)
   }

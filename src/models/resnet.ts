@@ -14,6 +14,8 @@ interface Width {
   /** Groups of the 3×3 convolution ("cardinality"), and channels of a group where the stage has 64. */
   readonly groups: number
   readonly widthPerGroup: number
+  /** Bottlenecks stride in their first 1×1 convolution, as in the paper, not in the 3×3. */
+  readonly strideFirst?: boolean
 }
 
 /** Two 3×3 convolutions around which the input passes (figure 5, left). */
@@ -52,13 +54,14 @@ export class Bottleneck extends Module {
   bn3: BatchNorm2d
   downsample: Sequential | undefined
 
-  constructor(inputs: number, planes: number, stride: number, { groups, widthPerGroup }: Width) {
+  constructor(inputs: number, planes: number, stride: number, shape: Width) {
     super()
+    const { groups, widthPerGroup, strideFirst = false } = shape
     const width = Math.floor((planes * widthPerGroup) / 64) * groups
     const outputs = planes * Bottleneck.expansion
-    this.conv1 = conv1x1(inputs, width)
+    this.conv1 = conv1x1(inputs, width, strideFirst ? stride : 1)
     this.bn1 = new BatchNorm2d(width)
-    this.conv2 = conv3x3(width, width, stride, groups)
+    this.conv2 = conv3x3(width, width, strideFirst ? 1 : stride, groups)
     this.bn2 = new BatchNorm2d(width)
     this.conv3 = conv1x1(width, outputs)
     this.bn3 = new BatchNorm2d(outputs)
@@ -82,10 +85,20 @@ function shortcut(inputs: number, outputs: number, stride: number): Sequential |
 export interface ResNetOptions extends ModelOptions, Partial<Width> {
   /** Channels of the first stage; each further one has twice as many. Default 64. */
   readonly planes?: number
+  /** Channels of every stage, where they are not so. */
+  readonly stagePlanes?: readonly [number, number, number, number]
+  /** Channels of the convolution before the stages. Default: planes. */
+  readonly stem?: number
+  /** The first stage halves the image too. Default false. */
+  readonly downsampleFirst?: boolean
 }
 
 /** Images [N, 3, 224, 224] → logits [N, 1000]; `layers` counts the blocks of the four stages. */
 export class ResNet extends Module {
+  /** What it was made of. */
+  readonly blocks: 'basic' | 'bottleneck'
+  readonly layers: readonly [number, number, number, number]
+  readonly options: ResNetOptions
   conv1: Conv2d
   bn1: BatchNorm2d
   maxpool = new MaxPool2d(3, { stride: 2, padding: 1 })
@@ -101,22 +114,25 @@ export class ResNet extends Module {
     options: ResNetOptions = {},
   ) {
     super()
-    const { numClasses = 1000, inChannels = 3, planes = 64 } = options
-    const { groups = 1, widthPerGroup = 64 } = options
-    let inputs = planes
+    this.blocks = Block === BasicBlock ? 'basic' : 'bottleneck'
+    this.layers = layers
+    this.options = options
+    const { numClasses = 1000, inChannels = 3, planes = 64, stem = planes, stagePlanes } = options
+    const { groups = 1, widthPerGroup = 64, strideFirst, downsampleFirst = false } = options
+    let inputs = stem
     const stage = (index: number, firstStride: number) => {
-      const width = planes * 2 ** index
+      const width = stagePlanes?.[index] ?? planes * 2 ** index
       const blocks = Array.from({ length: layers[index] }, (_, i) => {
         const stride = i === 0 ? firstStride : 1
-        const block = new Block(inputs, width, stride, { groups, widthPerGroup })
+        const block = new Block(inputs, width, stride, { groups, widthPerGroup, strideFirst })
         inputs = width * Block.expansion
         return block
       })
       return new Sequential(...blocks)
     }
-    this.conv1 = new Conv2d(inChannels, planes, 7, { stride: 2, padding: 3, bias: false })
-    this.bn1 = new BatchNorm2d(planes)
-    this.layer1 = stage(0, 1)
+    this.conv1 = new Conv2d(inChannels, stem, 7, { stride: 2, padding: 3, bias: false })
+    this.bn1 = new BatchNorm2d(stem)
+    this.layer1 = stage(0, downsampleFirst ? 2 : 1)
     this.layer2 = stage(1, 2)
     this.layer3 = stage(2, 2)
     this.layer4 = stage(3, 2)

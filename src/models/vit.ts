@@ -18,7 +18,7 @@ import { Parameter } from '../tensor/parameter.js'
 import { concat, type Tensor } from '../tensor/tensor.js'
 import { type ModelOptions, zeroBias } from './variants.js'
 
-const EPS = 1e-6
+const EPS = 1e-6 // torchvision's
 
 /** Sizes of a vision transformer (table 1). */
 export interface ViTSizes {
@@ -31,6 +31,27 @@ export interface ViTSizes {
   readonly hidden: number
   readonly mlp: number
   readonly dropout?: number
+  /** Dropout between a perceptron's layers. Default: dropout. */
+  readonly innerDropout?: number
+  /** Dropout of attention weights. Default 0. */
+  readonly attentionDropout?: number
+  readonly layerNormEps?: number
+  /** Of the perceptrons. Default gelu. */
+  readonly activation?: (x: Tensor) => Tensor
+}
+
+/** A function as a layer. */
+class Activation extends Module {
+  readonly #of: (x: Tensor) => Tensor
+
+  constructor(of: (x: Tensor) => Tensor) {
+    super()
+    this.#of = of
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.#of(x)
+  }
 }
 
 /** Attention and a perceptron, each normalised before and added to what it saw (equations 2 and 3). */
@@ -41,14 +62,19 @@ class EncoderBlock extends Module {
   ln_2: LayerNorm
   mlp: Sequential
 
-  constructor({ hidden, heads, mlp, dropout = 0 }: ViTSizes) {
+  constructor(sizes: ViTSizes) {
     super()
-    this.ln_1 = new LayerNorm(hidden, { eps: EPS })
-    this.self_attention = new MultiheadAttention(hidden, heads, { batchFirst: true })
+    const { hidden, heads, mlp, dropout = 0, innerDropout = dropout, activation } = sizes
+    const { layerNormEps: eps = EPS, attentionDropout = 0 } = sizes
+    this.ln_1 = new LayerNorm(hidden, { eps })
+    const options = { batchFirst: true, dropout: attentionDropout }
+    this.self_attention = new MultiheadAttention(hidden, heads, options)
     this.dropout = new Dropout(dropout)
-    this.ln_2 = new LayerNorm(hidden, { eps: EPS })
+    this.ln_2 = new LayerNorm(hidden, { eps })
     const [up, down] = [new Linear(hidden, mlp), new Linear(mlp, hidden)]
-    this.mlp = new Sequential(up, new GELU(), new Dropout(dropout), down, new Dropout(dropout))
+    const between = activation ? new Activation(activation) : new GELU()
+    const after = new Dropout(dropout)
+    this.mlp = new Sequential(up, between, new Dropout(innerDropout), down, after)
     for (const linear of [up, down]) {
       init.xavierUniform(linear.weight)
       if (linear.bias) init.normal(linear.bias, 0, 1e-6)
@@ -79,7 +105,7 @@ class Encoder extends Module {
       (_, i) => [`encoder_layer_${i}`, new EncoderBlock(sizes)] as const,
     )
     this.layers = new Sequential(Object.fromEntries(blocks))
-    this.ln = new LayerNorm(sizes.hidden, { eps: EPS })
+    this.ln = new LayerNorm(sizes.hidden, { eps: sizes.layerNormEps ?? EPS })
   }
 
   forward(tokens: Tensor): Tensor {
@@ -88,41 +114,79 @@ class Encoder extends Module {
   }
 }
 
-/** Images [N, 3, 224, 224] → logits [N, 1000]. */
-export class VisionTransformer extends Module {
-  readonly imageSize: number
+/** Patches become tokens, behind one for the whole; then the encoder. */
+abstract class Tokens<Output> extends Module<Output> {
+  readonly sizes: Readonly<ViTSizes>
   class_token: Parameter // [1, 1, hidden]
   conv_proj: Conv2d
   encoder: Encoder
-  heads: Sequential
 
-  constructor(sizes: ViTSizes, { numClasses = 1000, inChannels = 3 }: ModelOptions = {}) {
+  constructor(sizes: ViTSizes, inChannels: number) {
     super()
     const { imageSize, patchSize, hidden } = sizes
     if (imageSize % patchSize !== 0)
       fail(`VisionTransformer: patches of ${patchSize} do not divide an image of ${imageSize}`)
-    this.imageSize = imageSize
+    this.sizes = sizes
     this.class_token = new Parameter(zeros([1, 1, hidden]))
     this.conv_proj = new Conv2d(inChannels, hidden, patchSize, { stride: patchSize })
     const std = Math.sqrt(1 / init.fans(this.conv_proj.weight.shape).fanIn)
     init.truncNormal(this.conv_proj.weight, { std })
     zeroBias(this.conv_proj)
     this.encoder = new Encoder((imageSize / patchSize) ** 2 + 1, sizes)
-    const head = new Linear(hidden, numClasses)
+  }
+
+  /** [N, C, size, size] → [N, L, hidden]. */
+  protected encode(images: Tensor): Tensor {
+    const size = this.sizes.imageSize
+    if (images.shape[2] !== size || images.shape[3] !== size)
+      fail(`VisionTransformer: the images ${showShape(images.shape)} must be ${size}×${size}`)
+    const patches = this.conv_proj.forward(images).flatten(2).transpose(1, 2) // [N, L − 1, hidden]
+    const [n, , hidden] = patches.shape
+    const tokens = concat([this.class_token.expand(n, 1, hidden), patches], 1) // [N, L, hidden]
+    return this.encoder.forward(tokens)
+  }
+}
+
+/** Images [N, 3, 224, 224] → logits [N, 1000]. */
+export class VisionTransformer extends Tokens<Tensor> {
+  heads: Sequential
+
+  constructor(sizes: ViTSizes, { numClasses = 1000, inChannels = 3 }: ModelOptions = {}) {
+    super(sizes, inChannels)
+    const head = new Linear(sizes.hidden, numClasses)
     init.zeros(head.weight)
     zeroBias(head)
     this.heads = new Sequential({ head })
   }
 
   forward(images: Tensor): Tensor {
-    const size = this.imageSize
-    if (images.shape[2] !== size || images.shape[3] !== size)
-      fail(`VisionTransformer: the images ${showShape(images.shape)} must be ${size}×${size}`)
-    const patches = this.conv_proj.forward(images).flatten(2).transpose(1, 2) // [N, L − 1, hidden]
-    const [n, , hidden] = patches.shape
-    const tokens = concat([this.class_token.expand(n, 1, hidden), patches], 1) // [N, L, hidden]
-    const x = this.encoder.forward(tokens)
-    return this.heads.forward(x.slice(0, 1, { dim: 1 }).squeeze(1))
+    return this.heads.forward(this.encode(images).slice(0, 1, { dim: 1 }).squeeze(1))
+  }
+}
+
+/** What a vision transformer without head gives: of each token [N, L, hidden], and of the whole [N, hidden]. */
+export interface ViTOutput {
+  readonly lastHiddenState: Tensor
+  readonly poolerOutput: Tensor | undefined
+}
+
+/** Images → features: of every token, and with a pooler, of the whole. Hugging Face's ViTModel. */
+export class ViTFeatures extends Tokens<ViTOutput> {
+  pooler: Linear | undefined
+
+  constructor(
+    sizes: ViTSizes,
+    options: { readonly inChannels?: number; readonly pooler?: boolean } = {},
+  ) {
+    super(sizes, options.inChannels ?? 3)
+    const { hidden } = sizes
+    this.pooler = (options.pooler ?? true) ? new Linear(hidden, hidden) : undefined
+  }
+
+  forward(images: Tensor): ViTOutput {
+    const lastHiddenState = this.encode(images)
+    const first = lastHiddenState.slice(0, 1, { dim: 1 }).squeeze(1)
+    return { lastHiddenState, poolerOutput: this.pooler?.forward(first).tanh() }
   }
 }
 
