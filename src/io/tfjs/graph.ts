@@ -40,10 +40,10 @@ const types: { readonly [type: string]: string } = {
   19: 'float32',
 }
 
-function typeName(value: Plain, where: string): string {
+/** Types no operator here computes with keep their names: the nodes that need them are refused by name. */
+function typeName(value: Plain): string {
   const key = String(value)
-  if (!Object.hasOwn(types, key)) throw fail(`${where}: the type ${shown(value)} is not read`)
-  return types[key]
+  return Object.hasOwn(types, key) ? types[key] : key
 }
 
 function integer(value: Plain, where: string): number {
@@ -83,7 +83,7 @@ function attribute(value: PlainObject, where: string): Attribute | undefined {
   const s = get('s')
   if (s !== undefined) return decodeText(s, where)
   const type = get('type')
-  if (type !== undefined) return typeName(type, where)
+  if (type !== undefined) return typeName(type)
   const list = get('list')
   if (isObject(list)) return attributeList(list, where)
   const shape = get('shape')
