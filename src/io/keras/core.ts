@@ -89,7 +89,8 @@ export const Flatten: LayerKind = (config) => {
 }
 
 function signed(config: Fields, key: string): readonly number[] {
-  const list = config.list(key)
+  // TensorFlow.js writes −1 as null.
+  const list = config.list(key).map((n) => n ?? -1)
   if (!list.every((n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= -1))
     fail(`${config.where}: ${key} is ${shown(list)}, but must be whole numbers, or −1`)
   return list as readonly number[]
