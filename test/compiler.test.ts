@@ -6,6 +6,7 @@ import { sizeOf } from '../src/base/shape.js'
 import { convSpec, convTransposeSpec, linearSpec, matmulSpec } from '../src/graph/contract.js'
 import { interpret } from '../src/graph/interpret.js'
 import * as g from '../src/graph/node.js'
+import { channelMoments } from '../src/nn/nodes/normalization.js'
 import { crampedMachine, runGraph } from './compiled.js'
 
 function inputs() {
@@ -542,4 +543,15 @@ test('integers and booleans', () => {
     },
     bind,
   )
+})
+
+test('moments of channels far from 0 keep their digits', () => {
+  const image = g.input({}, [3, 16, 40, 32], 'float32')
+  const pixels = Float32Array.from(
+    { length: 3 * 16 * 1280 },
+    (_, i) => 2000 + (i % 2) + (i % 7) / 8,
+  )
+  const parts = channelMoments(image)
+  const graph = { outputs: [parts.mean, parts.variance], updates: [] }
+  agree(graph, () => pixels, 1e-5)
 })

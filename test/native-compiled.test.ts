@@ -7,7 +7,19 @@ import { sizeOf } from '../src/base/shape.js'
 import { compileGraph, inputsOf } from '../src/compiler/compile.js'
 import type { Machine, Program } from '../src/compiler/program.js'
 import { interpret } from '../src/graph/interpret.js'
-import { type Graph, type InputNode, input, map, permute, reduce, view } from '../src/graph/node.js'
+import {
+  constant,
+  expand,
+  type Graph,
+  type InputNode,
+  input,
+  map,
+  type Node,
+  permute,
+  reduce,
+  reshape,
+  view,
+} from '../src/graph/node.js'
 import { printGraph } from '../src/graph/print.js'
 import { bytesOf, firstDifference } from './programs.js'
 import { randomGraph } from './random-graph.js'
@@ -119,6 +131,23 @@ for (const { machine, seeds } of machines) {
     }
   })
 }
+
+test.skipIf(!present)('sums of neighbouring columns, several vectors at a time', async () => {
+  for (const columns of [48, 96, 149]) {
+    const x = input({}, [3, 2, 150, columns], 'float32')
+    const y = input({}, [3, 2, 150, columns], 'float32')
+    const wide = (node: Node) => expand(reshape(node, [3, 1, 1, columns]), x.shape)
+    const mean = map('mul', reduce('sum', [1, 2], x), constant(1 / 300, 'float32', [3, columns]))
+    const apart = map('sub', x, wide(mean))
+    const variance = reduce('sum', [1, 2], map('mul', apart, apart))
+    const slope = reduce('sum', [1, 2], map('mul', apart, y))
+    const best = reduce('argmax', [1, 2], map('tanh', x))
+    const root = map('mul', slope, map('exp', map('neg', variance)))
+    const graph = { outputs: [mean, variance, slope, best, root], updates: [] }
+    const values = Float32Array.from({ length: 900 * columns }, (_, i) => Math.sin(i * i))
+    for (const { machine } of machines) await check(0, graph, () => values, machine)
+  }
+})
 
 test.skipIf(!present)('windows whose elements lie apart and may be outside', async () => {
   const x = input({}, [65], 'float32')

@@ -62,13 +62,19 @@ export class Builder {
   lane: Variable | undefined
   /** Added to the lane's variable: the same code for a vector further on. */
   shift = 0
+  /** Values are bound at the present shift only: those of other vectors are kept beside them. */
+  abreast = false
   private readonly scopes: Scope[] = [{ statements: [], memo: new Map(), guarded: false }]
   private readonly depths = new Map<number, number>()
   private readonly localDepths = new Map<number, number>()
   private readonly ids = new Map<Node, number>()
   private readonly bindings = new Map<
     Node,
-    { readonly index: readonly Affine[]; readonly value: Expr }[]
+    {
+      readonly index: readonly Affine[]
+      readonly shift: number | undefined
+      readonly value: Expr
+    }[]
   >()
 
   constructor(options: BuilderOptions) {
@@ -124,9 +130,10 @@ export class Builder {
 
   /** The value of `node` at exactly this index is already here. */
   bind(node: Node, index: readonly Affine[], value: Expr): void {
+    const binding = { index, shift: this.abreast ? this.shift : undefined, value }
     const list = this.bindings.get(node)
-    if (list) list.push({ index, value })
-    else this.bindings.set(node, [{ index, value }])
+    if (list) list.push(binding)
+    else this.bindings.set(node, [binding])
   }
 
   unbind(node: Node): void {
@@ -212,7 +219,9 @@ export class Builder {
   read(node: Node, index: readonly Affine[]): Expr {
     const bound = this.bindings.get(node)
     if (bound) {
-      const found = bound.find((b) => sameKeys(b.index, index))
+      const found = bound.find(
+        (b) => (b.shift === undefined || b.shift === this.shift) && sameKeys(b.index, index),
+      )
       if (found) return found.value
     }
     const key = this.keyOf(node, index)

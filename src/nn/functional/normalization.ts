@@ -8,6 +8,7 @@ import { add, along, div, exp, log, mean, mul, square, sub } from '../nodes/math
 import {
   batchNormalize,
   channelAxes,
+  channelMoments,
   inverseRoot,
   moments,
   normalize,
@@ -78,7 +79,7 @@ export function batchNorm(
     fail(
       `${name}: the input ${showShape(x.shape)} has ${count} value a channel, and training needs more: use a larger batch, or eval()`,
     )
-  const parts = moments(x, axes)
+  const parts = channelMoments(x)
   const moved = (old: Node, now: Node): Node => {
     const step = sub(reshape(now, [channels]), old)
     return add(old, mul(step, typeof momentum === 'number' ? momentum : momentum.node))

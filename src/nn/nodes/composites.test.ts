@@ -7,7 +7,7 @@ import { evaluate } from '../../graph/interpret.js'
 import { type InputNode, input, map, type Node, reduce } from '../../graph/node.js'
 import { embed } from './embedding.js'
 import { crossEntropyRows, nllRows, softCrossEntropyRows } from './loss.js'
-import { batchNormalize, moments, normalize } from './normalization.js'
+import { batchNormalize, channelMoments, moments, normalize } from './normalization.js'
 import { averagePool, firstLargest, maxPool, type Windows } from './pooling.js'
 import { logSoftmax, softmax } from './softmax.js'
 
@@ -145,4 +145,19 @@ it('embedding adds up rows, and gives the padding row nothing', () => {
   values.forEach((value, i) => {
     expect(value).toBeCloseTo(expected[i], 6)
   })
+})
+
+it('finds the moments of channels far from 0, block by block', () => {
+  const shape = [3, 2, 40, 32]
+  const image = input({}, shape, 'float32')
+  // 2,000 and more from 0, at a distance of 1: float32 squares would leave nothing of the variance.
+  const pixels = Float32Array.from({ length: 3 * 2 * 1280 }, (_, i) => 2000 + (i % 2) + (i % 7) / 8)
+  const of = (parts: { readonly mean: Node; readonly variance: Node }) =>
+    evaluate([parts.mean, parts.variance], () => pixels)
+  const [mean, variance] = of(channelMoments(image))
+  const [wanted, spread] = of(moments(image, [0, 2, 3]))
+  for (let c = 0; c < 2; c++) {
+    expect(mean[c]).toBeCloseTo(wanted[c], 9)
+    expect(variance[c]).toBeCloseTo(spread[c], 9)
+  }
 })
