@@ -3,6 +3,7 @@
 export { type Downloaded, type DownloadOptions, download, type Progress } from './download.js'
 export { type Files, type HubOptions, openRepository, type Repository } from './hub.js'
 export { type Json, parseJson } from './json.js'
+export { loadKeras, loadKerasWeights } from './keras/load.js'
 export { KerasModel } from './keras/model.js'
 export { readNpy, readNpz, writeNpy, writeNpz } from './npy.js'
 export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js'

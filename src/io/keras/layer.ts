@@ -1,7 +1,7 @@
 // A Keras layer as a module: its configuration made into a function once, when it is read, and its weights under
 // Keras's names. What each class of layer does is in the table (table.ts); here is what they have in common.
 import { fail } from '../../base/errors.js'
-import { type Shape, showShape } from '../../base/shape.js'
+import { type Shape, sameShape, showShape } from '../../base/shape.js'
 import { Module } from '../../nn/module.js'
 import { adopt } from '../../tensor/create.js'
 import { Parameter } from '../../tensor/parameter.js'
@@ -108,11 +108,24 @@ export class KerasLayer extends Module {
     return [...own, ...inside]
   }
 
-  /** Sets a weight from a file. */
+  /**
+   * Sets a weight from a file.
+   * @throws BurnishError when it is there already, with another shape.
+   */
   assign(slot: Slot, { dtype, shape, data }: HostTensor): void {
+    const there = this.#weights.get(slot.name)
+    const value = adopt(data, shape, dtype)
+    if (there !== undefined) {
+      if (!sameShape(there.shape, shape))
+        fail(
+          `${this.className} ${this.layerName}: ${slot.name} is ${showShape(shape)} in the file, but ${showShape(there.shape)} in the model`,
+        )
+      there.set(value.to(there.dtype))
+      return
+    }
     const trainable = slot.state !== true && dtype === 'float32'
     const role = trainable ? 'parameter' : 'state'
-    this.#weights.set(slot.name, new Parameter(adopt(data, shape, dtype), { role }))
+    this.#weights.set(slot.name, new Parameter(value, { role }))
   }
 
   /** inputs → outputs, with masks; `named` are tensors given by an argument's name. */

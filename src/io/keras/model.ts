@@ -5,7 +5,7 @@ import { type AnyModule, Module } from '../../nn/module.js'
 import { full } from '../../tensor/create.js'
 import { Tensor } from '../../tensor/tensor.js'
 import type { Fields } from '../tfjs/plain.js'
-import { type Call, KerasLayer, type Making } from './layer.js'
+import { type Call, KerasLayer, type Making, type SlotOf } from './layer.js'
 import { layerTable, refusedLayers } from './table.js'
 import { isModel, type LayerCall, type Reference, readTopology, type Topology } from './topology.js'
 
@@ -223,6 +223,15 @@ class NestedModel extends KerasLayer {
     this.model = model
   }
 
+  override slots(): SlotOf[] {
+    return storedNames(this.model).flatMap(([name, layer]) =>
+      layer.slots().map(({ prefix, ...rest }) => ({
+        ...rest,
+        prefix: `layers/${name}${prefix === '' ? '' : `/${prefix}`}`,
+      })),
+    )
+  }
+
   protected override entries(): (readonly [name: string, value: unknown])[] {
     return [...this.model.layers]
   }
@@ -232,6 +241,27 @@ class NestedModel extends KerasLayer {
 }
 
 const single = (tensors: readonly Tensor[]) => (tensors.length === 1 ? tensors[0] : tensors)
+
+/** `GlobalAveragePooling2D` → `global_average_pooling2d`, as Keras 3 calls what it keeps. */
+function snakeName(className: string): string {
+  return className
+    .replace(/\W+/g, '')
+    .replace(/(.)([A-Z][a-z]+)/g, '$1_$2')
+    .replace(/([a-z])([A-Z])/g, '$1_$2')
+    .toLowerCase()
+}
+
+/** A model's layers as Keras 3 keeps them: by their classes, numbered. */
+export function storedNames(model: KerasModel): [name: string, layer: KerasLayer][] {
+  const counts = new Map<string, number>()
+  return [...model.layers.values()].flatMap((layer): [string, KerasLayer][] => {
+    if (!(layer instanceof KerasLayer)) return []
+    const name = snakeName(layer.className === 'Model' ? 'Functional' : layer.className)
+    const count = counts.get(name) ?? 0
+    counts.set(name, count + 1)
+    return [[count === 0 ? name : `${name}_${count}`, layer]]
+  })
+}
 
 /** The model inside of a layer, if it is one. */
 export function modelOf(layer: AnyModule): KerasModel | undefined {

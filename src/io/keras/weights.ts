@@ -4,8 +4,7 @@
 import { fail } from '../../base/errors.js'
 import { showShape } from '../../base/shape.js'
 import type { HostTensor } from '../values.js'
-import type { KerasLayer, SlotOf } from './layer.js'
-import { KerasLayer as Layer } from './layer.js'
+import { KerasLayer, type SlotOf } from './layer.js'
 import { type KerasModel, modelOf } from './model.js'
 
 export type NamedTensor = readonly [name: string, tensor: HostTensor]
@@ -22,7 +21,7 @@ export function leavesOf(model: KerasModel, path: readonly string[] = []): Leaf[
   return [...model.layers].flatMap(([name, layer]) => {
     const inner = modelOf(layer)
     if (inner !== undefined) return leavesOf(inner, [...path, name])
-    return layer instanceof Layer ? [{ layer, path: [...path, name] }] : []
+    return layer instanceof KerasLayer ? [{ layer, path: [...path, name] }] : []
   })
 }
 
@@ -110,13 +109,4 @@ export function assignNamed(
     fill(leaf, fresh, where)
     for (const [key] of fresh) used.add(key)
   }
-}
-
-/** `GlobalAveragePooling2D` → `global_average_pooling2d`, as Keras 3 calls what it keeps. */
-export function snakeName(className: string): string {
-  return className
-    .replace(/\W+/g, '')
-    .replace(/(.)([A-Z][a-z]+)/g, '$1_$2')
-    .replace(/([a-z])([A-Z])/g, '$1_$2')
-    .toLowerCase()
 }
