@@ -2,9 +2,10 @@
 import { itemSize } from '../base/dtype.js'
 import { sizeOf } from '../base/shape.js'
 import { type Graph, type InputNode, type Node, rootsOf, topological, view } from '../graph/node.js'
-import { expandComposites, simplify } from '../graph/simplify.js'
+import { expandComposites, type Stays, simplify } from '../graph/simplify.js'
 import { baseOf } from './access.js'
 import { assemble } from './assemble.js'
+import { isBlocked } from './attention.js'
 import { layOut as chooseLayouts } from './layout.js'
 import { packOperands } from './pack.js'
 import { splitPhases } from './phases.js'
@@ -23,14 +24,18 @@ export interface Prepared {
 
 type Pass = (prepared: Prepared, machine: Machine, options: CompileOptions) => Prepared
 const onGraph =
-  (pass: (graph: Graph) => Graph): Pass =>
-  (prepared) => ({ ...prepared, graph: pass(prepared.graph) })
+  (pass: (graph: Graph, stays: Stays) => Graph): Pass =>
+  (prepared, machine, options) => ({
+    ...prepared,
+    graph: pass(prepared.graph, (node) => options.attention !== false && isBlocked(node, machine)),
+  })
 
 /** Passes that only make programs faster can be left out, for tests of what remains. */
 export interface CompileOptions {
   readonly simplify?: boolean
   readonly layouts?: boolean
   readonly winograd?: boolean
+  readonly attention?: boolean
 }
 
 interface NamedPass {

@@ -7,11 +7,14 @@
 // the quotient). A member may join a group when every element it reads of it is its own row's or position's.
 import { invariant } from '../base/errors.js'
 import { sameShape, sizeOf } from '../base/shape.js'
+import { type AttentionNode, isAttention } from '../graph/attention.js'
 import { resultCount, resultOf } from '../graph/loop.js'
 import { isAgain, type Node, type NodeOf, rootsOf, topological } from '../graph/node.js'
 import { accessesOf, awaited, baseOf, sameIndex, Unfoldable } from './access.js'
+import { attentionDomain, belongTogether } from './attention.js'
 import { contractDomain } from './contraction.js'
 import {
+  type AttentionGroup,
   type ContractGroup,
   type CopyGroup,
   createDomain,
@@ -111,7 +114,8 @@ class Grouping {
       }
       if (node.kind === 'scan') this.addLoop(node)
       if (!this.roots.has(node)) continue
-      if (node.kind === 'scatterAdd') this.addScatter(node)
+      if (isAttention(node)) this.addAttention(node)
+      else if (node.kind === 'scatterAdd') this.addScatter(node)
       else if (node.kind === 'concat') this.addConcat(node)
       else if (!this.groupOf.has(node)) this.addRow(node)
     }
@@ -305,6 +309,30 @@ class Grouping {
       else this.parts.set(node, [group])
       offset += operand.shape[node.axis]
     })
+  }
+
+  private addAttention(node: AttentionNode): void {
+    const member: Member = { node, level: 'full', stage: 0 }
+    const beside = this.groups.find(
+      (group) => group.kind === 'attention' && belongTogether(group.nodes[0], node),
+    )
+    if (beside?.kind === 'attention') {
+      beside.nodes.push(node)
+      beside.members.push(member)
+      this.groupOf.set(node, beside)
+      return
+    }
+    const group: AttentionGroup = {
+      kind: 'attention',
+      id: this.groups.length,
+      members: [member],
+      needs: new Set(),
+      commit: false,
+      nodes: [node],
+    }
+    for (const access of attentionDomain(node, this.inMemory).accesses)
+      this.link(group, access.node)
+    this.add(group, [node])
   }
 
   private addLoop(node: NodeOf<'scan'>): void {

@@ -1,4 +1,5 @@
 // Groups: what one kernel computes, before it is lowered; and the loops over a domain of elements.
+import type { AttentionNode } from '../graph/attention.js'
 import type { Node, NodeOf } from '../graph/node.js'
 import { accessesOf, axisIndex, createSpace, type Space, Unfoldable, variableOf } from './access.js'
 import { addAffine, coefficientOf, ofVariable, substitute } from './build.js'
@@ -68,6 +69,11 @@ export interface GuardGroup extends GroupBase {
   readonly kind: 'guard'
   readonly node: Node
 }
+/** Attention, or its gradients: what is computed from the same arguments. */
+export interface AttentionGroup extends GroupBase {
+  readonly kind: 'attention'
+  readonly nodes: AttentionNode[]
+}
 /** Runs a scan: its first carries are copied, then its body's own groups run once a step. */
 export interface LoopGroup extends GroupBase {
   readonly kind: 'loop'
@@ -84,6 +90,7 @@ export type Group =
   | PartGroup
   | CopyGroup
   | GuardGroup
+  | AttentionGroup
   | LoopGroup
 
 /** The last value of a carry: it has room for two, which the steps write in turn. */

@@ -5,6 +5,7 @@ import { invariant } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import type { Node, NodeOf } from '../graph/node.js'
 import { accessesOf, axisIndex, baseOf, createSpace, linear } from './access.js'
+import { lowerAttention } from './attention-kernel.js'
 import { addAffine, call, constant, num, report, sameTerms, zero } from './build.js'
 import { Builder, NeedsScalar } from './builder.js'
 import type { CopyGroup, Group, GuardGroup, LoopGroup, PartGroup, ScatterGroup } from './group.js'
@@ -161,7 +162,9 @@ export function finishKernel(
 }
 
 function nameOf(nodes: readonly Node[]): string {
-  const words = nodes.map((n) => (n.kind === 'map' ? n.fn : n.kind === 'reduce' ? n.fn : n.kind))
+  const words = nodes.map((n) =>
+    n.kind === 'map' || n.kind === 'reduce' ? n.fn : n.kind === 'composite' ? n.name : n.kind,
+  )
   return [...new Set(words)].join(' ')
 }
 
@@ -206,6 +209,8 @@ export function lower(group: Exclude<Group, LoopGroup>, context: LowerContext): 
       return isWinograd(group.core.spec)
         ? lowerWinograd(group, context)
         : lowerContract(group, context)
+    case 'attention':
+      return lowerAttention(group, context)
     case 'part':
     case 'copy':
       return lowerElementwise(group, context)

@@ -57,7 +57,8 @@ class Placing {
     const onlyCommits = this.onlyCommits()
     for (const { target, value } of graph.updates) {
       const base = baseOf(value)
-      if (!this.roots.has(base) || this.placed.has(base) || base.kind === 'result') continue
+      if (!this.roots.has(base) || this.placed.has(base)) continue
+      if (base.kind === 'result' || base.kind === 'composite') continue
       if (!onlyCommits(base)) continue
       this.placed.set(base, this.input.argumentOf(target))
       this.updateValues.add(base)

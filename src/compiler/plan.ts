@@ -286,7 +286,8 @@ function storedNodes(fused: Fused): Set<Node> {
       if (base.kind !== 'input') stored.add(base)
     if (group.kind === 'part' || group.kind === 'scatter') stored.add(group.node)
     if (group.kind === 'contract') stored.add(group.members[0].node)
-    if (group.kind === 'loop') for (const { node } of group.members) stored.add(node)
+    if (group.kind === 'loop' || group.kind === 'attention')
+      for (const { node } of group.members) stored.add(node)
   }
   return stored
 }
@@ -327,6 +328,8 @@ function computedBy(group: Group): readonly Node[] {
       return group.members.map((m) => m.node)
     case 'contract':
       return group.chain
+    case 'attention':
+      return group.nodes
     case 'part':
     case 'scatter':
     case 'loop':

@@ -1,8 +1,10 @@
 // Roots: the nodes that must exist outside of a register. Contractions, reductions, scattered and joined
 // tensors and results are; element-wise values are where computing them again would cost more than keeping.
+import { isAttention } from '../graph/attention.js'
 import { type Graph, type Node, withArgs } from '../graph/node.js'
 import { describe } from '../graph/print.js'
 import { baseOf } from './access.js'
+import { isRead, operandsOf } from './attention.js'
 
 export interface FuseInput {
   readonly graph: Graph
@@ -105,6 +107,7 @@ function chooseRoots(
       if (list) list.push(node)
       else users.set(arg, [node])
     }
+  const scores = atScores(order, users)
   const cost = new Map<Node, number>()
   for (const node of order) {
     switch (node.kind) {
@@ -113,6 +116,10 @@ function chooseRoots(
       case 'contract':
         roots.add(node)
         for (const arg of node.args) keepThroughViews(arg, roots)
+        break
+      case 'composite':
+        roots.add(node)
+        if (isAttention(node)) for (const arg of operandsOf(node)) keepThroughViews(arg, roots)
         break
       case 'reduce':
       case 'concat':
@@ -134,7 +141,7 @@ function chooseRoots(
     }
     const own = ownCost(node, cost, roots)
     cost.set(node, own)
-    if ((node.kind === 'map' || node.kind === 'gather') && !roots.has(node)) {
+    if ((node.kind === 'map' || node.kind === 'gather') && !roots.has(node) && !scores.has(node)) {
       const list = users.get(node) ?? []
       const spread = list.some((user) => user.kind === 'view' && user.op.type === 'window')
       if ((list.length > 1 && own >= KEEP_COST) || (spread && own >= 2) || own >= MOST_COST) {
@@ -146,6 +153,19 @@ function chooseRoots(
   }
   for (const node of order) if (node.kind === 'gather') keep(node.args[0])
   return roots
+}
+
+/** What only masks of attention are computed from, score by score: in memory it would be as large as all scores. */
+function atScores(order: readonly Node[], users: ReadonlyMap<Node, readonly Node[]>): Set<Node> {
+  const found = new Set<Node>()
+  if (!order.some(isAttention)) return found
+  for (const node of [...order].reverse()) {
+    if (node.kind !== 'map' && node.kind !== 'view' && node.kind !== 'iota') continue
+    const list = users.get(node) ?? []
+    if (list.length > 0 && list.every((user) => found.has(user) || isRead(user, node)))
+      found.add(node)
+  }
+  return found
 }
 
 /** What a contraction reads: the node below the views, or a constant that views leave whole. */

@@ -15,6 +15,7 @@ import {
   constant,
   contract,
   expand,
+  inPlaceOf,
   iota,
   map,
   type Node,
@@ -149,9 +150,9 @@ function gradient(node: Node, G: Node): readonly (Node | undefined)[] {
   const logSum = attentionOf({ ...attention, role: 'logSum' }, args)
   const all = [...args, logSum, node, G]
   const of = (role: 'query' | 'key' | 'value') => asGiven(attentionOf({ ...attention, role }, all))
-  const [query, key, value, ...others] = args
+  const others = args.slice(3)
   const scores = others.some((mask) => mask.dtype === 'float32')
-    ? scoresGradient({ ...parts, query, key, value, G }, attention)
+    ? scoresGradient({ ...parts, seen: node, G }, attention)
     : undefined
   return [
     of('query'),
@@ -189,7 +190,7 @@ function definition(parts: AttentionParts, attention: AttentionNode['attention']
         scaled(product(scoresGradient(parts, attention), 'column', query, 'row'), attention),
       )
     case 'value': {
-      const weights = dropped(softmax(scoresOf(parts, attention)), { ...attention, ...parts })
+      const weights = dropped(forwardOf(parts, attention), { ...attention, ...parts })
       return asStored(product(weights, 'column', incoming(parts), 'row'))
     }
   }
@@ -239,9 +240,15 @@ function incoming({ G }: AttentionParts): Node {
   return asGiven(G)
 }
 
+/** P as the forward pass has it: with its label, so that it is the same nodes, also where that is computed again. */
+function forwardOf(parts: AttentionParts, attention: Attention): Node {
+  const build = () => softmax(scoresOf(parts, attention))
+  return parts.seen ? inPlaceOf(parts.seen, build) : build()
+}
+
 /** Of the scores after scaling: P∘(dP − Σ dP∘P), with what is dropped in dP. */
 function scoresGradient(parts: AttentionParts, attention: Attention): Node {
-  const P = softmax(scoresOf(parts, attention))
+  const P = forwardOf(parts, attention)
   const dP = dropped(product(incoming(parts), 'row', parts.value, 'column'), {
     ...attention,
     ...parts,

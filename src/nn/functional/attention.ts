@@ -1,13 +1,12 @@
 // Attention: which keys a query sees, and the mean of their values (Vaswani et al. 2017, section 3.2.1).
 import { fail } from '../../base/errors.js'
 import { broadcastShapes, sameShape, showShape } from '../../base/shape.js'
-import { type Node, permute } from '../../graph/node.js'
-import { matmul } from '../../tensor/matmul.js'
+import { attend as attendTo, attentionWeights } from '../../graph/attention.js'
+import { broadcastTo, type Node } from '../../graph/node.js'
+import { rand } from '../../tensor/random.js'
 import { fromNode, type Tensor } from '../../tensor/tensor.js'
-import { add, le, mul, positions, where } from '../nodes/math.js'
-import { softmax } from '../nodes/softmax.js'
+import { lt } from '../nodes/math.js'
 import { floatNode } from './checks.js'
-import { dropout } from './dropout.js'
 
 /** Which keys a query sees, and how scores are scaled. */
 export interface AttentionOptions {
@@ -50,8 +49,7 @@ export function attend(
   const q = floatNode(query, name, 'query')
   const k = floatNode(key, name, 'key')
   const v = floatNode(value, name, 'value')
-  const rank = k.shape.length
-  if (q.shape.length < 2 || rank < 2 || v.shape.length < 2)
+  if (q.shape.length < 2 || k.shape.length < 2 || v.shape.length < 2)
     fail(`${name}: query, key and value are [.., length, features]`)
   const width = q.shape.at(-1) ?? 1
   if (width !== k.shape.at(-1) || k.shape.at(-2) !== v.shape.at(-2))
@@ -59,32 +57,30 @@ export function attend(
       `${name}: query ${showShape(q.shape)}, key ${showShape(k.shape)}, value ${showShape(v.shape)}: query and key must have equal features, key and value equal length`,
     )
   const { masks = [], isCausal = false, dropoutP = 0, scale = 1 / Math.sqrt(width) } = options
-  const turned = permute(
-    k,
-    k.shape.map((_, i) => (i < rank - 2 ? i : i === rank - 2 ? rank - 1 : rank - 2)),
-  )
-  let scores = mul(matmul(q, turned), scale) // [.., L, S]
-  const last = scores.shape.length - 1
-  if (isCausal) scores = where(before(scores), scores, -Infinity)
-  for (const mask of masks) {
-    if (!sameShape(broadcastShapes(scores.shape, mask.shape, `${name}: attnMask`), scores.shape))
+  const lead = [q, k, v]
+    .map((x) => x.shape.slice(0, -2))
+    .reduce((a, b) => broadcastShapes(a, b, name))
+  const scores = [...lead, q.shape[q.shape.length - 2], k.shape[k.shape.length - 2]] // [.., L, S]
+  const shown = masks.map((mask) => {
+    if (!sameShape(broadcastShapes(scores, mask.shape, `${name}: attnMask`), scores))
       fail(
-        `${name}: the attnMask ${showShape(mask.shape)} must broadcast to the scores ${showShape(scores.shape)}, [.., queries, keys]: slice the mask, or expand the query`,
+        `${name}: the attnMask ${showShape(mask.shape)} must broadcast to the scores ${showShape(scores)}, [.., queries, keys]: slice the mask, or expand the query`,
       )
-    scores =
-      mask.dtype === 'bool'
-        ? where(mask.node, scores, -Infinity)
-        : add(scores, floatNode(mask, name, 'attnMask'))
-  }
-  const sharp = fromNode(softmax(scores, last), query, key, ...masks)
-  const weights = dropoutP > 0 ? dropout(sharp, { p: dropoutP }) : sharp
-  return { seen: fromNode(matmul(weights.node, v), weights, value), weights }
-}
-
-/** Where a key is not after its query, in the scores' last two dimensions. */
-function before(scores: Node): Node {
-  const last = scores.shape.length - 1
-  const row = positions(scores.shape[last - 1], last - 1, last + 1)
-  const column = positions(scores.shape[last], last, last + 1)
-  return le(column, row)
+    return broadcastTo(
+      mask.dtype === 'bool' ? mask.node : floatNode(mask, name, 'attnMask'),
+      scores,
+    )
+  })
+  if (!(dropoutP >= 0 && dropoutP <= 1))
+    fail(`${name}: dropoutP is ${dropoutP}, but must be a probability`)
+  const dropping =
+    dropoutP > 0 && dropoutP < 1
+      ? { keep: lt(rand(scores).node, 1 - dropoutP), kept: 1 / (1 - dropoutP) }
+      : { kept: undefined }
+  const attention = { scale, causal: isCausal, masks: shown, ...dropping }
+  const wide = (x: Node) => broadcastTo(x, [...lead, ...x.shape.slice(-2)])
+  const [queries, keys, values] = [wide(q), wide(k), wide(v)]
+  const seen = fromNode(attendTo(queries, keys, values, attention), query, key, value, ...masks)
+  const weights = fromNode(attentionWeights(queries, keys, values, attention), query, key, ...masks)
+  return dropoutP === 1 ? { seen: seen.mul(0), weights: weights.mul(0) } : { seen, weights }
 }
