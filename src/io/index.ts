@@ -6,6 +6,12 @@ export { type Json, parseJson } from './json.js'
 export { loadKeras, loadKerasWeights } from './keras/load.js'
 export { KerasModel } from './keras/model.js'
 export { readNpy, readNpz, writeNpy, writeNpz } from './npy.js'
+export {
+  type ExampleInput,
+  type Exportable,
+  type ExportOptions,
+  exportOnnx,
+} from './onnx/export.js'
 export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js'
 export { decodeState, encodeState } from './state.js'
 export { loadTfjs, type TfjsOptions } from './tfjs/load.js'
