@@ -5,9 +5,11 @@
 // then the data, little-endian and row-major. Each entry is {"dtype", "shape", "data_offsets": [begin, end]},
 // offsets relative to the data; `__metadata__` maps strings to strings. Leaves out the sub-byte types.
 import { fail } from '../base/errors.js'
-import { showShape } from '../base/shape.js'
+import { type Shape, showShape } from '../base/shape.js'
 import { type Json, parseJson } from './json.js'
+import { plainBytes, type Reading, readFrom, readNow, type Source } from './source.js'
 import { type FileDType, fileItemSize, type StoredTensor } from './values.js'
+import { joined } from './zip-write.js'
 
 export interface Safetensors {
   readonly tensors: ReadonlyMap<string, StoredTensor>
@@ -18,52 +20,90 @@ const LENGTH_BYTES = 8
 /** The limit of the format's own implementation. */
 const LONGEST_HEADER = 100_000_000
 
+/** Where a tensor lies in a file, in bytes from its beginning. */
+export interface SafetensorsEntry {
+  readonly dtype: FileDType
+  readonly shape: Shape
+  readonly begin: number
+  readonly end: number
+}
+
+/** A file whose tensors are read when they are asked for. */
+export interface SafetensorsFile {
+  /** In the order of their places. */
+  readonly entries: ReadonlyMap<string, SafetensorsEntry>
+  readonly metadata: ReadonlyMap<string, string>
+  /** @throws BurnishError when there is none of that name. */
+  read(name: string): Promise<StoredTensor>
+  close(): Promise<void>
+}
+
 /**
  * The tensors of a file, as views of `bytes` (nothing is copied).
  * @throws BurnishError naming `where`, the rule, and the offending entry.
  */
 export function readSafetensors(file: Uint8Array, where = 'safetensors'): Safetensors {
-  // Node's Buffer is a Uint8Array whose slice() shares memory.
-  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength)
-  if (bytes.length < LENGTH_BYTES)
+  const bytes = plainBytes(file)
+  const { entries, metadata } = readNow(bytes, headerOf(bytes.length, where))
+  const tensors = new Map<string, StoredTensor>()
+  for (const [name, { dtype, shape, begin, end }] of entries)
+    tensors.set(name, { dtype, shape, bytes: bytes.subarray(begin, end) })
+  return { tensors, metadata }
+}
+
+/** The header of a source, whose tensors are read one by one. Closing it closes the source. */
+export async function openSafetensors(source: Source): Promise<SafetensorsFile> {
+  const { entries, metadata } = await readFrom(source, headerOf(source.size, source.name))
+  return {
+    entries,
+    metadata,
+    async read(name) {
+      const entry = entries.get(name)
+      if (entry === undefined) throw fail(`${source.name}: has no tensor ${JSON.stringify(name)}`)
+      const { dtype, shape, begin, end } = entry
+      return { dtype, shape, bytes: await source.read(begin, end) }
+    },
+    close: () => source.close(),
+  }
+}
+
+function* headerOf(size: number, where: string): Reading<Omit<SafetensorsFile, 'read' | 'close'>> {
+  if (size < LENGTH_BYTES)
     fail(
-      `${where}: ${bytes.length} bytes, but a safetensors file has at least ${LENGTH_BYTES}: it is truncated or of another format`,
+      `${where}: ${size} bytes, but a safetensors file has at least ${LENGTH_BYTES}: it is truncated or of another format`,
     )
-  const announced = new DataView(bytes.buffer, bytes.byteOffset, LENGTH_BYTES).getBigUint64(0, true)
+  const head = yield [0, LENGTH_BYTES]
+  const announced = new DataView(head.buffer, head.byteOffset, LENGTH_BYTES).getBigUint64(0, true)
   if (announced > LONGEST_HEADER)
     fail(
       `${where}: a header of ${announced} bytes, at most ${LONGEST_HEADER} are allowed: probably not a safetensors file`,
     )
   const start = LENGTH_BYTES + Number(announced)
-  if (start > bytes.length)
-    fail(
-      `${where}: the header ends at byte ${start}, but the file has ${bytes.length}: it is truncated`,
-    )
-  const header = parseHeader(bytes.subarray(LENGTH_BYTES, start), where)
-  const data = bytes.subarray(start)
+  if (start > size)
+    fail(`${where}: the header ends at byte ${start}, but the file has ${size}: it is truncated`)
+  const header = parseHeader(yield [LENGTH_BYTES, start], where)
 
   const metadata = new Map<string, string>()
-  const found: { name: string; begin: number; end: number; tensor: StoredTensor }[] = []
+  const found: (SafetensorsEntry & { readonly name: string })[] = []
   for (const [name, entry] of header) {
     if (name === '__metadata__') readMetadata(entry, metadata, where)
-    else found.push(readEntry(name, entry, data, where))
+    else found.push(readEntry(name, entry, start, size, where))
   }
   // Sorted by position the tensors must fill the data exactly: no gap to hide things in, no overlap.
   found.sort((a, b) => a.begin - b.begin || a.end - b.end)
-  let position = 0
+  let position = start
   for (const { name, begin, end } of found) {
     if (begin !== position)
       fail(
-        `${where}: tensor ${JSON.stringify(name)} begins at ${begin}, but the one before ends at ${position}: tensors must follow each other without gap or overlap`,
+        `${where}: tensor ${JSON.stringify(name)} begins at ${begin - start}, but the one before ends at ${position - start}: tensors must follow each other without gap or overlap`,
       )
     position = end
   }
-  if (position !== data.length)
+  if (position !== size)
     fail(
-      `${where}: the tensors take ${position} bytes, the data has ${data.length}: the file is ${position > data.length ? 'truncated' : 'too long'}`,
+      `${where}: the tensors take ${position - start} bytes, the data has ${size - start}: the file is too long`,
     )
-  const tensors = new Map(found.map(({ name, tensor }) => [name, tensor]))
-  return { tensors, metadata }
+  return { entries: new Map(found.map(({ name, ...entry }) => [name, entry])), metadata }
 }
 
 function parseHeader(bytes: Uint8Array, where: string): ReadonlyMap<string, Json> {
@@ -91,7 +131,7 @@ function readMetadata(entry: Json, into: Map<string, string>, where: string): vo
   }
 }
 
-function readEntry(name: string, entry: Json, data: Uint8Array, where: string) {
+function readEntry(name: string, entry: Json, start: number, fileSize: number, where: string) {
   const here = `${where}: tensor ${JSON.stringify(name)}`
   if (!isObject(entry)) throw fail(`${here}: its entry is not an object`)
   const dtype = entry.get('dtype')
@@ -112,11 +152,11 @@ function readEntry(name: string, entry: Json, data: Uint8Array, where: string) {
     fail(
       `${here}: ${dtype} ${showShape(shape)} takes ${size} bytes, its data_offsets [${begin}, ${end}] span ${end - begin}`,
     )
-  if (end > data.length)
+  if (end > fileSize - start)
     fail(
-      `${here}: its data ends at ${end}, but there are ${data.length} bytes: the file is truncated`,
+      `${here}: its data ends at ${end}, but there are ${fileSize - start} bytes: the file is truncated`,
     )
-  return { name, begin, end, tensor: { dtype, shape, bytes: data.subarray(begin, end) } }
+  return { name, dtype, shape, begin: start + begin, end: start + end }
 }
 
 function isFileDType(value: Json | undefined): value is FileDType {
@@ -142,6 +182,14 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: ReadonlyMap<string, string> = new Map(),
 ): Uint8Array {
+  return joined(safetensorsParts(tensors, metadata))
+}
+
+/** The same in parts, to be written one after the other: tensors' bytes are not copied. */
+export function safetensorsParts(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: ReadonlyMap<string, string> = new Map(),
+): Uint8Array[] {
   const sorted = [...tensors].sort(
     ([a, x], [b, y]) =>
       fileItemSize[y.dtype] - fileItemSize[x.dtype] || (a < b ? -1 : a > b ? 1 : 0),
@@ -170,15 +218,8 @@ export function writeSafetensors(
   const length = Math.ceil(json.length / LENGTH_BYTES) * LENGTH_BYTES
   if (length > LONGEST_HEADER)
     fail(`writeSafetensors: a header of ${length} bytes, at most ${LONGEST_HEADER} are allowed`)
-  const start = LENGTH_BYTES + length
-  const file = new Uint8Array(start + position)
-  new DataView(file.buffer).setBigUint64(0, BigInt(length), true)
-  file.fill(0x20, LENGTH_BYTES, start)
-  file.set(json, LENGTH_BYTES)
-  position = start
-  for (const [, { bytes }] of sorted) {
-    file.set(bytes, position)
-    position += bytes.length
-  }
-  return file
+  const head = new Uint8Array(LENGTH_BYTES + length).fill(0x20)
+  new DataView(head.buffer).setBigUint64(0, BigInt(length), true)
+  head.set(json, LENGTH_BYTES)
+  return [head, ...sorted.map(([, { bytes }]) => bytes)]
 }

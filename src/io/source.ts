@@ -110,8 +110,8 @@ export interface HttpOptions {
 }
 
 /**
- * A file on a server, read by ranges: only what is asked for is transferred.
- * @throws BurnishError when the server does not answer, does not know ranges, or the file changes meanwhile.
+ * A file on a server, read by ranges: only what is asked for is transferred; all of it where the server knows no ranges.
+ * @throws BurnishError when the server does not answer or have it, or the file changes meanwhile.
  */
 export async function httpSource(url: string | URL, options: HttpOptions = {}): Promise<Source> {
   const { fetch = globalThis.fetch, signal } = options
@@ -125,18 +125,12 @@ export async function httpSource(url: string | URL, options: HttpOptions = {}): 
       if (signal?.aborted) throw signal.reason
       return fail(`${address}: the server cannot be reached: ${String(error)}`)
     })
-    if (response.ok && response.status !== 206) {
-      await response.body?.cancel()
-      if (tag !== null) fail(`${address}: the file has changed while it was read; load it again`)
-      fail(`${address}: the server does not answer with ranges; download the file and load it`)
-    }
-    if (!response.ok) {
-      await response.body?.cancel()
-      fail(`${address}: the server answers ${response.status} ${response.statusText}`)
-    }
-    return response
+    if (response.ok) return response
+    await response.body?.cancel()
+    return fail(`${address}: the server answers ${response.status} ${response.statusText}`)
   }
   const first = await get('bytes=0-0')
+  if (first.status !== 206) return bytesSource(new Uint8Array(await first.arrayBuffer()), address)
   await first.arrayBuffer()
   const total = /\/(\d+)$/.exec(first.headers.get('content-range') ?? '')?.[1]
   const size = Number(total)
@@ -150,6 +144,10 @@ export async function httpSource(url: string | URL, options: HttpOptions = {}): 
     async read(begin, end) {
       if (end <= begin) return new Uint8Array()
       const response = await get(`bytes=${begin}-${end - 1}`)
+      if (response.status !== 206) {
+        await response.body?.cancel()
+        fail(`${address}: the file has changed while it was read; load it again`)
+      }
       const bytes = new Uint8Array(await response.arrayBuffer())
       if (bytes.length !== end - begin)
         fail(`${address}: bytes ${begin} … ${end} were asked for, ${bytes.length} came`)
