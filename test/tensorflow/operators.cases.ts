@@ -119,7 +119,12 @@ const binaries: OperatorCase[] = [
   },
   { op: 'AddN', inputs: [of(2, 3), of(2, 3), of(2, 3)], attr: { ...T, N: attr.int(3) } },
   { op: 'Select', inputs: [truth(1, 0, 1), of(3), { ...of(3), values: [5, 6, 7] }], attr: T },
-  { op: 'Select', inputs: [truth(1, 0), of(2, 3), fixed([2, 3], 1, 2, 3, 4, 5, 6)], attr: T },
+  {
+    op: 'Select',
+    inputs: [truth(1, 0), { shape: [2, 2], values: [9, 8, 7, 6] }, fixed([2, 2], 1, 2, 3, 4)],
+    attr: T,
+    expected: [[9, 8, 3, 4]],
+  },
   { op: 'SelectV2', inputs: [truth(1, 0, 1), of(2, 3), fixed([], 9)], attr: T },
   ...(['float32', 'int32', 'bool'] as const).map(
     (to): OperatorCase => ({
