@@ -168,6 +168,11 @@ function bodyMessage(body: Body, names: Names): wire.Graph {
   }
 }
 
+function heldAs({ origin }: Value): string {
+  if (origin.kind !== 'constant') return 'data'
+  return origin.role === 'plain' ? 'constant' : origin.role
+}
+
 /** A name for each node and value: the module's path, with the operator where the module has several. */
 class Names {
   readonly #values = new Map<Value, string>()
@@ -205,13 +210,8 @@ class Names {
         this.#name(value, `${name}_step_${i}`)
       })
       for (const value of node.inputs)
-        if (value?.origin.kind === 'constant')
-          this.#name(
-            value,
-            `${path === '' ? 'constant' : path}/${value.origin.role === 'sizes' ? 'shape' : value.origin.role === 'positions' ? 'positions' : 'constant'}`,
-          )
-        else if (value?.origin.kind === 'leaf')
-          this.#name(value, `${path === '' ? '' : `${path}/`}data`)
+        if (value?.origin.kind === 'constant' || value?.origin.kind === 'leaf')
+          this.#name(value, path === '' ? heldAs(value) : `${path}/${heldAs(value)}`)
     }
   }
 
