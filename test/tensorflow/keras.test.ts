@@ -2,7 +2,7 @@
 // that it lacks against formulas in other functions of ours; and what training does.
 import { describe, expect, test } from 'vitest'
 import { concat, tensor } from '../../src/index.js'
-import { isH5, withH5 } from '../../src/io/keras/h5.js'
+import { Hdf5File, isHdf5 } from '../../src/io/hdf5.js'
 import { loadKeras, loadKerasWeights } from '../../src/io/keras/load.js'
 import type { KerasModel } from '../../src/io/keras/model.js'
 import * as nn from '../../src/nn/index.js'
@@ -790,9 +790,9 @@ test('files that are no Keras files, or damaged, are clear errors', async () => 
     ['it', [weight('it/kernel:0', 4, 2), weight('it/bias:0', 2)]],
   ])
   expect((await loadKeras(good)).parameters().length).toBe(2)
-  expect(isH5(good)).toBe(true)
+  expect(isHdf5(good)).toBe(true)
   await expect(loadKeras(good.slice(0, 700))).rejects.toThrow(/damaged/)
-  await expect(withH5(good.slice(0, 96), 'short.h5', () => 0)).rejects.toThrow(/short\.h5/)
+  expect(() => new Hdf5File(good.slice(0, 96), 'short.h5').keys('')).toThrow(/short\.h5: .*damaged/)
   const weightsOnly = await legacyFile(undefined, [])
   await expect(loadKeras(weightsOnly)).rejects.toThrow(/holds weights alone.*loadKerasWeights/)
 })
