@@ -5,6 +5,14 @@ export { type Files, type HubOptions, openRepository, type Repository } from './
 export { type Json, parseJson } from './json.js'
 export { loadKeras, loadKerasWeights } from './keras/load.js'
 export { KerasModel } from './keras/model.js'
+export {
+  type FileInput,
+  type LoadStateOptions,
+  loadState,
+  openTensors,
+  type TensorEntry,
+  type TensorFile,
+} from './load.js'
 export { readNpy, readNpz, writeNpy, writeNpz } from './npy.js'
 export {
   type ExampleInput,
@@ -12,8 +20,35 @@ export {
   type ExportOptions,
   exportOnnx,
 } from './onnx/export.js'
-export { readSafetensors, type Safetensors, writeSafetensors } from './safetensors.js'
+export {
+  openPytorch,
+  type PytorchFile,
+  PytorchStorage,
+  PytorchTensor,
+  type PytorchValue,
+  readPytorch,
+} from './pytorch.js'
+export { type PytorchWritable, storedState, writePytorch } from './pytorch-write.js'
+export {
+  openSafetensors,
+  readSafetensors,
+  type Safetensors,
+  type SafetensorsEntry,
+  type SafetensorsFile,
+  writeSafetensors,
+} from './safetensors.js'
+export { type SaveOptions, saveState, saveTensors } from './save.js'
+export { readShardIndex, type ShardedFiles, type ShardIndex, shardSafetensors } from './shards.js'
+export {
+  blobSource,
+  bytesSource,
+  fileSource,
+  type HttpOptions,
+  httpSource,
+  type Source,
+} from './source.js'
 export { decodeState, encodeState } from './state.js'
+export { type StateDictOptions, stateDictOf } from './state-dict.js'
 export { loadTfjs, type TfjsOptions } from './tfjs/load.js'
 export type { ShardReader } from './tfjs/source.js'
 export {

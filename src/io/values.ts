@@ -104,16 +104,21 @@ export function hostDType(dtype: FileDType): DType {
 }
 
 /**
- * The values of a stored tensor, copied out.
+ * The values of a stored tensor, copied out; without `copy`, a view of the bytes where that is possible.
  * @throws BurnishError when an integer does not fit int32, or a BOOL byte is not 0 or 1.
  */
-export function decode(stored: StoredTensor, where: string): HostTensor {
+export function decode(
+  stored: StoredTensor,
+  where: string,
+  { copy = true }: { readonly copy?: boolean } = {},
+): HostTensor {
   const count = sizeOf(stored.shape)
   const dtype = hostDType(stored.dtype)
   const view = new DataView(stored.bytes.buffer, stored.bytes.byteOffset, stored.bytes.byteLength)
   if (stored.dtype === 'F32') {
-    const copy = stored.bytes.slice()
-    return { dtype, shape: stored.shape, data: new Float32Array(copy.buffer, 0, count) }
+    const { bytes } = stored
+    const { buffer, byteOffset } = copy || bytes.byteOffset % 4 !== 0 ? bytes.slice() : bytes
+    return { dtype, shape: stored.shape, data: new Float32Array(buffer, byteOffset, count) }
   }
   const data =
     dtype === 'float32'

@@ -1,0 +1,264 @@
+// Files of tensors whatever their format, which their content tells: `openTensors` reads the header and then tensors one by
+// one, `loadState` all of them for `loadStateDict`. Formats: safetensors, its shards (`*.index.json`), PyTorch's
+// checkpoints, .npz and .npy.
+import { fail } from '../base/errors.js'
+import type { Shape } from '../base/shape.js'
+import { readNpy } from './npy.js'
+import { openPytorch, type PytorchValue } from './pytorch.js'
+import { openSafetensors } from './safetensors.js'
+import { readShardIndex } from './shards.js'
+import { blobSource, bytesSource, fileSource, httpSource, type Source } from './source.js'
+import { type StateDictOptions, stateDictOf } from './state-dict.js'
+import { decode, type FileDType, type HostTensor, type StoredTensor } from './values.js'
+import { openZip, type ZipSourceEntry } from './zip.js'
+
+/** A file: its path (in Node), its address, its bytes, a Blob or File, or something that reads it in pieces. */
+export type FileInput = string | URL | Uint8Array | ArrayBuffer | Blob | Source
+
+/** What a file tells of a tensor before it is read. */
+export interface TensorEntry {
+  readonly dtype: FileDType
+  readonly shape: Shape
+  /** Another name of the same tensor, which stands before it. */
+  readonly same?: string
+}
+
+/** A file of named tensors. Close it when done. */
+export interface TensorFile {
+  /** `safetensors`, `pytorch`, … */
+  readonly format: string
+  readonly tensors: ReadonlyMap<string, TensorEntry>
+  readonly metadata: ReadonlyMap<string, string>
+  /** All that a checkpoint of PyTorch holds, the state dict with it. */
+  readonly value?: PytorchValue
+  /** @throws BurnishError when there is none of that name. */
+  read(name: string): Promise<StoredTensor>
+  close(): Promise<void>
+}
+
+/** What `loadState` and `openTensors` may be told. */
+export interface LoadStateOptions extends StateDictOptions {
+  /** For addresses: further headers of the requests. */
+  readonly headers?: { readonly [name: string]: string }
+}
+
+const NO_METADATA: ReadonlyMap<string, string> = new Map()
+/** Enough of a file to tell its format. */
+const HEAD = 64
+const LONGEST_INDEX = 64 * 2 ** 20
+/** What a folder of a model may hold, the first that is there counts. */
+const IN_FOLDERS = [
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+]
+
+/**
+ * The values of a file by name, for `loadStateDict`. Floats are read as float32, integers as int32. Of a PyTorch
+ * checkpoint that holds more, the state dict is found: see `stateDictOf`. A tensor with two names is one object.
+ *
+ *     model.loadStateDict(await loadState('resnet18.pth'))
+ *
+ * @throws BurnishError when the file is absent, damaged, of a format that holds no tensors, or holds no state dict.
+ */
+export async function loadState(
+  input: FileInput,
+  options: LoadStateOptions = {},
+): Promise<{ readonly [name: string]: HostTensor }> {
+  const file = await openTensors(input, options)
+  try {
+    const values: { [name: string]: HostTensor } = Object.create(null)
+    for (const [name, { same }] of file.tensors)
+      values[name] =
+        same === undefined ? decode(await file.read(name), name, { copy: false }) : values[same]
+    return values
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * The tensors of a file, by its content; only headers are read before `read()`.
+ * @throws BurnishError as `loadState`.
+ */
+export async function openTensors(
+  input: FileInput,
+  options: LoadStateOptions = {},
+): Promise<TensorFile> {
+  const source = await sourceOf(input, options)
+  try {
+    return await openSource(source, input, options)
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+async function sourceOf(input: FileInput, options: LoadStateOptions): Promise<Source> {
+  if (input instanceof Uint8Array) return bytesSource(input)
+  if (input instanceof ArrayBuffer) return bytesSource(new Uint8Array(input))
+  if (input instanceof Blob) return blobSource(input)
+  if (typeof input === 'object' && !(input instanceof URL)) return input
+  const address = String(input)
+  if (/^https?:/.test(address)) {
+    const { headers } = options
+    return httpSource(address, headers === undefined ? {} : { headers })
+  }
+  return fileSource(await pathOf(input))
+}
+
+async function pathOf(input: string | URL): Promise<string> {
+  const path = input instanceof URL ? (await import('node:url')).fileURLToPath(input) : input
+  const { stat } = await import('node:fs/promises')
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true
+  if (!isFolder) return path
+  const { join } = await import('node:path')
+  for (const name of IN_FOLDERS)
+    if (await stat(join(path, name)).catch(() => undefined)) return join(path, name)
+  return fail(`${path}: a folder with none of ${IN_FOLDERS.join(', ')}; name a file in it`)
+}
+
+async function openSource(
+  source: Source,
+  input: FileInput,
+  options: LoadStateOptions,
+): Promise<TensorFile> {
+  const head = await source.read(0, Math.min(HEAD, source.size))
+  const begins = (...start: readonly number[]) => start.every((byte, i) => head[i] === byte)
+  if (begins(0x93, 0x4e, 0x55)) return npyFile(source)
+  if (begins(0x50, 0x4b)) {
+    const entries = await openZip(source)
+    const names = [...entries.keys()]
+    if (!names.some((name) => name.endsWith('data.pkl')) && names.every((n) => n.endsWith('.npy')))
+      return npzFile(source, entries)
+    return pytorchFile(source, options)
+  }
+  if (begins(0x80)) return pytorchFile(source, options)
+  if (/^\s*\{/.test(new TextDecoder('latin1').decode(head)))
+    return shardedFile(source, input, options)
+  if (head.length > 8 && head[8] === 0x7b) return safetensorsFile(source)
+  return fail(
+    `${source.name}: is of none of the formats that hold tensors: safetensors, PyTorch (.pt, .pth), .npz, .npy, or an index of shards`,
+  )
+}
+
+async function npyFile(source: Source): Promise<TensorFile> {
+  const tensor = readNpy(await source.read(0, source.size), source.name)
+  return {
+    format: 'npy',
+    tensors: new Map([['', tensor]]),
+    metadata: NO_METADATA,
+    read: async (name) => (name === '' ? tensor : absent(source, name)),
+    close: () => source.close(),
+  }
+}
+
+function absent(source: Source, name: string): never {
+  return fail(`${source.name}: has no tensor ${JSON.stringify(name)}`)
+}
+
+/** Arrays say their shape inside their entries, so all are read. */
+async function npzFile(
+  source: Source,
+  entries: ReadonlyMap<string, ZipSourceEntry>,
+): Promise<TensorFile> {
+  const tensors = new Map<string, StoredTensor>()
+  for (const [entry, { read }] of entries) {
+    const name = entry.slice(0, -'.npy'.length)
+    tensors.set(name, readNpy(await read(), `${source.name}: ${name}`))
+  }
+  return {
+    format: 'npz',
+    tensors,
+    metadata: NO_METADATA,
+    read: async (name) => tensors.get(name) ?? absent(source, name),
+    close: () => source.close(),
+  }
+}
+
+async function safetensorsFile(source: Source): Promise<TensorFile> {
+  const file = await openSafetensors(source)
+  const tensors = new Map<string, TensorEntry>(file.entries)
+  // A shared tensor's other names stand in the metadata.
+  const metadata = new Map<string, string>()
+  for (const [key, value] of file.metadata) {
+    const entry = file.entries.get(value)
+    if (entry !== undefined && !file.entries.has(key)) tensors.set(key, { ...entry, same: value })
+    else metadata.set(key, value)
+  }
+  const read = (name: string) => file.read(tensors.get(name)?.same ?? name)
+  return { format: 'safetensors', tensors, metadata, read, close: file.close }
+}
+
+async function pytorchFile(source: Source, options: LoadStateOptions): Promise<TensorFile> {
+  const file = await openPytorch(source)
+  const state = stateDictOf(file.value, options, source.name)
+  const tensors = new Map<string, TensorEntry>()
+  const first = new Map<string, string>()
+  for (const [name, tensor] of state) {
+    const { dtype, shape, identity } = tensor
+    const same = first.get(identity)
+    if (same === undefined) first.set(identity, name)
+    tensors.set(name, same === undefined ? { dtype, shape } : { dtype, shape, same })
+  }
+  return {
+    format: file.format,
+    tensors,
+    metadata: NO_METADATA,
+    value: file.value,
+    async read(name) {
+      const tensor = state.get(name)
+      return tensor === undefined ? absent(source, name) : file.read(tensor)
+    },
+    close: file.close,
+  }
+}
+
+/** Files beside the index, each opened once. */
+async function shardedFile(
+  source: Source,
+  input: FileInput,
+  options: LoadStateOptions,
+): Promise<TensorFile> {
+  if (source.size > LONGEST_INDEX)
+    fail(`${source.name}: an index of ${source.size} bytes, at most ${LONGEST_INDEX} are read`)
+  const text = new TextDecoder().decode(await source.read(0, source.size))
+  const index = readShardIndex(text, source.name)
+  if (typeof input !== 'string' && !(input instanceof URL))
+    fail(
+      `${source.name}: is an index of other files; give its path or address, beside which they are`,
+    )
+  const address = typeof input === 'string' && !/^https?:/.test(input) ? source.name : String(input)
+  const shards = new Map<string, TensorFile>()
+  const close = async () => {
+    for (const shard of shards.values()) await shard.close()
+    await source.close()
+  }
+  const tensors = new Map<string, TensorEntry>()
+  try {
+    for (const name of new Set(index.values()))
+      shards.set(
+        name,
+        await openTensors(address.replace(/[^/\\]*$/, encodedFor(address, name)), options),
+      )
+    for (const [tensor, name] of index) {
+      const entry = shards.get(name)?.tensors.get(tensor)
+      if (entry === undefined)
+        throw fail(`${source.name}: tensor ${JSON.stringify(tensor)} is not in ${name}, as it says`)
+      tensors.set(tensor, { dtype: entry.dtype, shape: entry.shape })
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+  const read = async (tensor: string) => {
+    const shard = shards.get(index.get(tensor) ?? '')
+    return shard === undefined ? absent(source, tensor) : shard.read(tensor)
+  }
+  const format = `${[...shards.values()][0].format}, ${shards.size} files`
+  return { format, tensors, metadata: NO_METADATA, read, close }
+}
+
+const encodedFor = (address: string, name: string) =>
+  /^(https?|file):/.test(address) ? encodeURIComponent(name) : name

@@ -1,0 +1,151 @@
+// Writing state dicts to files, by the extension: written beside the place and renamed, so that a file under its name is
+// always whole. Node only; `encodeState`, `writePytorch` and `writeNpz` give bytes anywhere.
+import { fail } from '../base/errors.js'
+import type { Parameter } from '../tensor/parameter.js'
+import { writeNpy } from './npy.js'
+import { pytorchParts, storedState } from './pytorch-write.js'
+import { safetensorsParts } from './safetensors.js'
+import { shardSafetensors } from './shards.js'
+import type { StoredTensor } from './values.js'
+import { zipParts } from './zip-write.js'
+
+/** How `saveState` and `saveTensors` write. */
+export interface SaveOptions {
+  /** safetensors only: at most so many bytes of data a file; more go to several, with an index beside them. */
+  readonly shardBytes?: number
+}
+
+/** The extensions that are written. */
+export const SAVED = ['.safetensors', '.pt', '.pth', '.bin', '.npz'] as const
+
+/**
+ * A model's state to a file: `.safetensors`, PyTorch's `.pt`, `.pth` or `.bin`, or `.npz`. The values are those at the
+ * time of the call. A parameter with two names stays one in PyTorch's files and in safetensors.
+ *
+ *     await saveState('lenet.pt', model.stateDict())
+ *
+ * @throws BurnishError for another extension, and when the file cannot be written; an older one is whole then.
+ */
+export async function saveState(
+  path: string,
+  state: { readonly [name: string]: Parameter },
+  options: SaveOptions = {},
+): Promise<void> {
+  extensionOf(path)
+  await saveTensors(path, await storedState(state), new Map([['format', 'pt']]), options)
+}
+
+/** Tensors as files have them, to a file: see `saveState`. Returns the paths written. */
+export async function saveTensors(
+  path: string,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: ReadonlyMap<string, string> = new Map(),
+  options: SaveOptions = {},
+): Promise<readonly string[]> {
+  const extension = extensionOf(path)
+  if (extension === '.npz') {
+    const entries = [...tensors].map(([name, tensor]): [string, Uint8Array] => [
+      `${name}.npy`,
+      writeNpy(tensor, `${path}: ${name}`),
+    ])
+    return writeFiles(path, [[path, zipParts(entries)]])
+  }
+  if (extension !== '.safetensors') {
+    const name = path.replace(/^.*[/\\]/, '').slice(0, -extension.length)
+    // PyTorch calls the folder in the archive as the file.
+    return writeFiles(path, [
+      [path, pytorchParts(tensors, name.replace(/[^\w.-]/g, '_') || 'archive')],
+    ])
+  }
+  const [own, names] = withoutTwins(tensors, metadata)
+  if (options.shardBytes === undefined)
+    return writeFiles(path, [[path, safetensorsParts(own, names)]])
+  const stem = path.slice(0, -extension.length)
+  const at = stem.search(/[^/\\]*$/)
+  const files = shardSafetensors(tensors, options.shardBytes, stem.slice(at), metadata)
+  return writeFiles(
+    path,
+    [...files].map(([name, parts]) => [stem.slice(0, at) + name, parts]),
+  )
+}
+
+/** A tensor with two names is written once; the other name goes to the metadata, as Hugging Face's `save_model` does. */
+function withoutTwins(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: ReadonlyMap<string, string>,
+): readonly [ReadonlyMap<string, StoredTensor>, ReadonlyMap<string, string>] {
+  const first = new Map<StoredTensor, string>()
+  const names = new Map(metadata)
+  for (const [name, tensor] of tensors) {
+    const other = first.get(tensor)
+    if (other === undefined) first.set(tensor, name)
+    else names.set(name, other)
+  }
+  return [new Map([...first].map(([tensor, name]) => [name, tensor])), names]
+}
+
+function extensionOf(path: string): (typeof SAVED)[number] {
+  const extension = SAVED.find((one) => path.endsWith(one))
+  return (
+    extension ??
+    fail(`${path}: files are written as ${SAVED.join(', ')}; the extension tells which is meant`)
+  )
+}
+
+type Named = readonly [path: string, parts: readonly Uint8Array[]]
+
+/** All beside their places first, then all renamed. */
+async function writeFiles(path: string, files: readonly Named[]): Promise<readonly string[]> {
+  const fs = await import('node:fs/promises')
+  const { basename, dirname, join } = await import('node:path')
+  const beside = (to: string) => join(dirname(to), `.writing-${basename(to)}`)
+  try {
+    for (const [to, parts] of files) {
+      await fs.rm(beside(to), { force: true })
+      const file = await fs.open(beside(to), 'wx')
+      try {
+        for (const part of parts) await writeAll(file, part)
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+    }
+    for (const [to] of files) await fs.rename(beside(to), to)
+    return files.map(([to]) => to)
+  } catch (error) {
+    for (const [to] of files) await fs.rm(beside(to), { force: true }).catch(() => {})
+    throw explained(error, path)
+  }
+}
+
+/** Node writes less than 2 GiB a call. */
+const LONGEST_WRITE = 2 ** 30
+
+async function writeAll(
+  file: { write(bytes: Uint8Array): Promise<{ readonly bytesWritten: number }> },
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let at = 0; at < bytes.length; )
+    at += (await file.write(bytes.subarray(at, at + LONGEST_WRITE))).bytesWritten
+}
+
+const REASONS: { readonly [code: string]: string } = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only',
+  EACCES: 'it may not be written',
+  EPERM: 'it may not be written',
+  ENOENT: 'its folder is not there',
+  ENOTDIR: 'one of its folders is a file',
+  EISDIR: 'is a folder',
+}
+
+function explained(error: unknown, path: string): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (REASONS[code] === undefined) return error
+  try {
+    return fail(`${path}: ${REASONS[code]} (${code}); nothing was overwritten`)
+  } catch (better) {
+    return better
+  }
+}
