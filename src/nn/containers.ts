@@ -9,7 +9,7 @@ import { type AnyModule, Module } from './module.js'
  * Sequential of an OrderedDict.
  */
 export class Sequential extends Module {
-  readonly items: readonly Module[]
+  readonly items: Module[]
   readonly #names: readonly string[]
 
   constructor(...items: readonly Module[] | readonly [{ readonly [name: string]: Module }]) {
@@ -25,6 +25,10 @@ export class Sequential extends Module {
 
   protected override entries(): (readonly [string, unknown])[] {
     return this.items.map((item, i) => [this.#names[i], item] as const)
+  }
+
+  protected override replaceChild(name: string, module: AnyModule): void {
+    this.items[this.#names.indexOf(name)] = module as Module
   }
 
   forward(input: Tensor): Tensor {
@@ -60,6 +64,10 @@ export class ModuleList<Item extends AnyModule = Module> extends Module<never> {
 
   protected override entries(): (readonly [string, unknown])[] {
     return this.items.map((item, i) => [`${i}`, item] as const)
+  }
+
+  protected override replaceChild(name: string, module: AnyModule): void {
+    this.items[Number(name)] = module as Item
   }
 
   at(position: number): Item {
@@ -99,6 +107,10 @@ export class ModuleDict<Item extends AnyModule = Module> extends Module<never> {
 
   protected override entries(): (readonly [string, unknown])[] {
     return [...this.items]
+  }
+
+  protected override replaceChild(name: string, module: AnyModule): void {
+    this.items.set(name, module as Item)
   }
 
   /** @throws BurnishError when there is none of this name. */

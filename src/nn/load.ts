@@ -20,10 +20,14 @@ export interface HostValues {
 export interface LoadOptions {
   /** Whether every name and shape must fit; default true. */
   readonly strict?: boolean
+  /** Names that need not fit even then, such as those of a head that is new. */
+  readonly except?: (name: string) => boolean
 }
 
-/** What loadStateDict did not set, and what it did not use. */
+/** What loadStateDict set, what it did not set, and what it did not use. */
 export interface LoadReport {
+  /** In the model's order. */
+  readonly matched: readonly string[]
   /** In the model but not in the file, and the other way round. */
   readonly missing: readonly string[]
   readonly unexpected: readonly string[]
@@ -58,7 +62,7 @@ export function load(
   owner: string,
   state: StateDict,
   values: { readonly [name: string]: Tensor | HostValues },
-  { strict = true }: LoadOptions,
+  { strict = true, except = () => false }: LoadOptions,
 ): LoadReport {
   const given = (name: string) => Object.hasOwn(values, name)
   // A shared parameter may be stored under either of its names.
@@ -71,19 +75,23 @@ export function load(
   const unexpected = Object.keys(values).filter((name) => state[name] === undefined)
   const mismatched = mismatches(state, values)
   if (strict) {
-    const problems = mismatched.map(
-      ({ name, given, expected }) => `${name} is ${given}, the model has ${expected}`,
-    )
-    if (missing.length > 0) problems.push(`missing are ${missing.join(', ')}`)
-    if (unexpected.length > 0) problems.push(`unexpected are ${unexpected.join(', ')}`)
+    const listed = (names: readonly string[]) => names.filter((name) => !except(name))
+    const problems = mismatched
+      .filter(({ name }) => !except(name))
+      .map(({ name, given, expected }) => `${name} is ${given}, the model has ${expected}`)
+    const lost = listed(missing)
+    const extra = listed(unexpected)
+    if (lost.length > 0) problems.push(`missing are ${lost.join(', ')}`)
+    if (extra.length > 0) problems.push(`unexpected are ${extra.join(', ')}`)
     if (problems.length > 0)
       fail(
         `${owner}.loadStateDict: ${problems.join('; ')}; use { strict: false } to load what fits and get a report`,
       )
   }
   const differs = new Set(mismatched.map(({ name }) => name))
-  for (const [name, parameter] of Object.entries(state)) {
-    if (!given(name) || differs.has(name)) continue
+  const matched = Object.keys(state).filter((name) => given(name) && !differs.has(name))
+  for (const name of matched) {
+    const parameter = state[name]
     const value = values[name]
     parameter.set(
       value instanceof Tensor
@@ -91,5 +99,5 @@ export function load(
         : tensor(value.data, { shape: value.shape, dtype: value.dtype }),
     )
   }
-  return { missing, unexpected, mismatched }
+  return { matched, missing, unexpected, mismatched }
 }

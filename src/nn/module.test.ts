@@ -133,6 +133,7 @@ describe('names and state', () => {
       'Linear.loadStateDict: weight is [2, 1], the model has [1, 2]; missing are bias; unexpected are extra',
     )
     expect(layer.loadStateDict({ extra: zeros([1]) }, { strict: false })).toEqual({
+      matched: [],
       missing: ['weight', 'bias'],
       unexpected: ['extra'],
       mismatched: [],
@@ -232,6 +233,7 @@ describe('trees', () => {
     expect(bag.namedBuffers().map(([name]) => name)).toEqual(['mask', 'steps'])
     expect(bag.buffers().length).toBe(2)
     expect(bag.loadStateDict(bag.stateDict())).toEqual({
+      matched: Object.keys(bag.stateDict()),
       missing: [],
       unexpected: [],
       mismatched: [],
@@ -288,6 +290,7 @@ describe('trees', () => {
     const before = await layer.weight.data()
     const values = { weight: zeros([3, 2]), bias: zeros([1]), extra: zeros([1]) }
     expect(layer.loadStateDict(values, { strict: false })).toEqual({
+      matched: ['bias'],
       missing: [],
       unexpected: ['extra'],
       mismatched: [{ name: 'weight', given: '[3, 2]', expected: '[1, 2]' }],

@@ -42,10 +42,14 @@ export function stateName(field: string): string {
  *     }
  */
 export abstract class Module<Output = Tensor> {
-  /** Whether dropout drops and batch norm learns: see train() and eval(). */
-  training = true
+  /**
+   * Evaluation mode whatever train() says: dropout passes through, running statistics do not move. `freeze` of
+   * burnish/finetune sets it for layers that are not trained.
+   */
+  staysInEval = false
   /** Whether the backward pass computes again what is inside: see `checkpoint`. */
   checkpointed = false
+  #training = true
   readonly #hooks: ForwardHook[] = []
   readonly #preHooks: ForwardPreHook[] = []
   /** Paths of the modules below this one, as last looked up. */
@@ -102,6 +106,14 @@ export abstract class Module<Output = Tensor> {
     for (const [name, value] of this.entries())
       if (value instanceof Module || value instanceof Parameter)
         context.watch(() => this.entry(name))
+  }
+
+  /** Whether dropout drops and batch norm learns: see train() and eval(). */
+  get training(): boolean {
+    return this.#training && !this.staysInEval
+  }
+  set training(mode: boolean) {
+    this.#training = mode
   }
 
   /** Fields that may hold parameters and modules, by name; items of lists are named `field.index`. */
@@ -185,6 +197,30 @@ export abstract class Module<Output = Tensor> {
       module = found
     }
     return module
+  }
+
+  /**
+   * Puts a module in the place of the one at `path`, such as a new head. Returns the one that was there.
+   * @throws BurnishError when there is none at that path, or the path is this module's own.
+   */
+  setSubmodule(path: string, module: AnyModule): AnyModule {
+    const old = this.getSubmodule(path)
+    if (old === this)
+      fail(`${this.constructor.name}: setSubmodule wants the path of a module below`)
+    for (const parent of this.modules())
+      for (const [name, child] of parent.namedChildren())
+        if (child === old) parent.replaceChild(name, module)
+    for (const above of this.modules()) above.#paths.clear()
+    return old
+  }
+
+  /** Another module in the place of a child, by its name as `entries` gives it. */
+  protected replaceChild(name: string, module: AnyModule): void {
+    const [field, position] = name.split('.')
+    const fields = this as unknown as { [field: string]: unknown }
+    const value = fields[field]
+    if (position === undefined) fields[field] = module
+    else if (Array.isArray(value)) value[Number(position)] = module
   }
 
   /** Calls `visit` with every module below, children first, and last with this one. Returns the module. */
@@ -277,7 +313,7 @@ export abstract class Module<Output = Tensor> {
 
   // ---- mode and hooks ----
 
-  /** Training mode for this module and all below, or with `false` evaluation mode. Returns the module. */
+  /** Training mode for this module and all below but the frozen, or with `false` evaluation mode. Returns the module. */
   train(mode = true): this {
     for (const module of this.modules()) module.training = mode
     return this
