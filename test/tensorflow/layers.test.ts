@@ -1,9 +1,12 @@
 // Every Keras layer against TensorFlow.js: a model of the one layer with random weights, saved by TensorFlow.js in memory and
 // read here, gives what TensorFlow.js gives.
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { layerTable } from '../../src/io/keras/table.js'
 import { difference } from '../support.js'
+import { formulaLayers } from './formulas.cases.js'
 import { layerCases } from './layers.cases.js'
+import { tensorflowPage } from './page.js'
 import {
   load,
   ourTensor,
@@ -16,35 +19,6 @@ import {
 } from './tf.js'
 
 const tf = await tensorflow()
-
-/** Layers that TensorFlow.js does not have, or has differently: keras.test.ts holds them to formulas. */
-const elsewhere = [
-  'DepthwiseConv1D',
-  'SeparableConv1D',
-  'Conv1DTranspose',
-  'GlobalMaxPooling3D',
-  'GlobalAveragePooling3D',
-  'GroupNormalization',
-  'RMSNormalization',
-  'UnitNormalization',
-  'EinsumDense',
-  'Subtract',
-  'ZeroPadding1D',
-  'ZeroPadding3D',
-  'Cropping1D',
-  'Cropping3D',
-  'UpSampling1D',
-  'UpSampling3D',
-  'Resizing',
-  'Normalization',
-  'SpatialDropout2D',
-  'SpatialDropout3D',
-  'ActivityRegularization',
-  'Identity',
-  'MultiHeadAttention',
-  'Attention',
-  'AdditiveAttention',
-]
 
 function layerOf(tf: Tf, factory: string, config: object): TfLayer {
   if (factory === 'bidirectional') {
@@ -86,6 +60,11 @@ describe.skipIf(tf === undefined)('Keras layers give what TensorFlow.js gives', 
 })
 
 test('every layer of the table has a case', () => {
-  const covered = new Set([...layerCases.map(({ layer }) => layer), ...elsewhere])
+  const covered = new Set([...layerCases.map(({ layer }) => layer), ...formulaLayers])
   expect(Object.keys(layerTable).filter((name) => !covered.has(name))).toEqual([])
+})
+
+test('docs/tensorflow.md is made from the tables', () => {
+  const page = readFileSync(new URL('../../docs/tensorflow.md', import.meta.url), 'utf8')
+  expect(page, 'stale: run node scripts/operations.mjs').toBe(tensorflowPage())
 })
