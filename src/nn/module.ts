@@ -282,17 +282,13 @@ export abstract class Module<Output = Tensor> {
     )
   }
 
-  /** How state calls an entry of this module, which itself is called `path`: PyTorch's words, with dots between. */
-  protected statePath(path: string, entry: string): string {
-    return join(path, stateName(entry))
-  }
-
   #collect(): StateDict {
     const state: { [name: string]: Parameter } = Object.create(null)
     const visit = (module: AnyModule, path: string) => {
       for (const [name, value] of module.entries())
-        if (value instanceof Parameter) state[module.statePath(path, name)] = value
-      for (const [name, child] of module.namedChildren()) visit(child, module.statePath(path, name))
+        if (value instanceof Parameter) state[join(path, module.stateKey(name))] = value
+      for (const [name, child] of module.namedChildren())
+        visit(child, join(path, module.stateKey(name)))
     }
     visit(this, '')
     return state
