@@ -72,6 +72,61 @@ describe('Keras layers give what their formulas give', () => {
   })
 })
 
+/** A Keras 3 file of one attention layer called with arguments by name. */
+function attentionFile(kwargs: object): Promise<Uint8Array> {
+  const symbol = (name: string) => ({
+    class_name: '__keras_tensor__',
+    config: { shape: [null, 4, 5], dtype: 'float32', keras_history: [name, 0, 0] },
+  })
+  const inputs = ['q', 'v'].map((name) => ({
+    class_name: 'InputLayer',
+    config: { batch_shape: [null, 4, 5], name },
+    name,
+    inbound_nodes: [],
+  }))
+  const layer = {
+    class_name: 'MultiHeadAttention',
+    config: { name: 'mha', num_heads: 2, key_dim: 3 },
+    name: 'mha',
+    inbound_nodes: [{ args: [symbol('q')], kwargs: { value: symbol('v'), ...kwargs } }],
+  }
+  const config = {
+    name: 'functional',
+    layers: [...inputs, layer],
+    input_layers: { q: ['q', 0, 0], v: ['v', 0, 0] },
+    output_layers: ['mha', 0, 0],
+  }
+  const weights = formulas.find((item) => item.layer === 'MultiHeadAttention')?.weights ?? []
+  const placed = weights.map((w) => ({ ...w, name: `layers/multi_head_attention/${w.name}` }))
+  return kerasArchive({ class_name: 'Functional', config }, placed)
+}
+
+test('arguments by name: tensors, a causal mask, and what is not understood', async () => {
+  const attention = formulas.find((item) => item.layer === 'MultiHeadAttention')
+  if (attention === undefined) throw new Error('no case')
+  const [q, v] = [input('q', 2, 4, 5), input('v', 2, 4, 5)]
+  const plain = await loadKeras(await attentionFile({ key: null, training: false }))
+  await equal(
+    plain.run({ q, v }).mha,
+    attention.expected([q, v], (attention.weights ?? []).map(valuesOf)),
+  )
+  const causal = await loadKeras(await attentionFile({ use_causal_mask: true }))
+  // The first position sees itself alone: what comes later does not matter.
+  const later = v.mul(tensor([1, 2, 3, 4], { shape: [4, 1] }))
+  const first = (x: Tensor) => x.slice(0, 1, { dim: 1 })
+  await equal(first(causal.run({ q, v }).mha), first(causal.run({ q, v: later }).mha))
+  expect(
+    difference(
+      await first(plain.run({ q, v }).mha).data(),
+      await first(plain.run({ q, v: later }).mha).data(),
+      1e-3,
+    ),
+  ).toBeDefined()
+  await expect(loadKeras(await attentionFile({ return_attention_scores: true }))).rejects.toThrow(
+    /the argument return_attention_scores = true is not understood/,
+  )
+})
+
 // ---- recurrent layers, which Keras 3 writes with reset_after ----
 
 /** One step after another in plain numbers, for GRU as cuDNN has it. */

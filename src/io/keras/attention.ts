@@ -53,7 +53,7 @@ export const MultiHeadAttention: LayerKind = (config) => {
       const mask = call.named.get('attention_mask')
       if (mask)
         scores = where((mask.shape.length === 3 ? mask.unsqueeze(1) : mask).bool(), scores, MASKED)
-      if (call.named.has('use_causal_mask'))
+      if (call.flags.has('use_causal_mask'))
         scores = where(causal(query.shape[1], key.shape[1]).bool(), scores, MASKED)
       if (call.mask && key === query)
         scores = where(call.mask.unsqueeze(1).unsqueeze(1), scores, MASKED)

@@ -33,6 +33,8 @@ export interface Call {
   readonly inputs: readonly Tensor[]
   /** Further tensors by the name of the argument: `value` and `key` of attention. */
   readonly named: ReadonlyMap<string, Tensor>
+  /** Arguments that are true: `use_causal_mask`. */
+  readonly flags: ReadonlySet<string>
   /** bool [N, T]: which steps of the first input count; undefined: all. */
   readonly mask: Tensor | undefined
   readonly training: boolean
@@ -128,28 +130,26 @@ export class KerasLayer extends Module {
     this.#weights.set(slot.name, new Parameter(value, { role }))
   }
 
-  /** inputs → outputs, with masks; `named` are tensors given by an argument's name. */
+  /** inputs → outputs, with masks. */
   call(
     inputs: readonly Tensor[],
     mask: Tensor | undefined,
-    named: ReadonlyMap<string, Tensor> = new Map(),
+    { named = NO_TENSORS, flags = NO_FLAGS }: Partial<Arguments> = {},
   ): Masked {
-    const result = this.forward(...inputs, { mask, named }) as unknown as Tensor | readonly Tensor[]
+    const extra: Extra = { mask, named, flags }
+    const result = this.forward(...inputs, extra) as unknown as Tensor | readonly Tensor[]
     const tensors = isList(result) ? result : [result]
-    const call = this.#call(inputs, mask, named)
+    const call = this.#call(inputs, extra)
     const { made } = this
     return { tensors, mask: made.mask ? made.mask(call) : made.keepsMask ? mask : undefined }
   }
 
-  #call(
-    inputs: readonly Tensor[],
-    mask: Tensor | undefined,
-    named: ReadonlyMap<string, Tensor>,
-  ): Call {
+  #call(inputs: readonly Tensor[], { mask, named, flags }: Extra): Call {
     const find = (name: string) => this.#weights.get(name)
     return {
       inputs,
       named,
+      flags,
       mask,
       training: this.training,
       find,
@@ -157,21 +157,30 @@ export class KerasLayer extends Module {
     }
   }
 
-  /** The inputs, and perhaps an object `{ mask, named }` behind them. A layer of several results gives a list. */
+  /** The inputs, and perhaps an object `{ mask, named, flags }` behind them. A layer of several results gives a list. */
   forward(...given: readonly (object | undefined)[]): Tensor {
     const last = given.at(-1)
     const extra = last !== undefined && 'named' in last ? (last as Extra) : undefined
     const inputs = (extra === undefined ? given : given.slice(0, -1)) as readonly Tensor[]
     if (inputs.length === 0) fail(`${this.className}: there is no input`)
-    const result = this.made.run(this.#call(inputs, extra?.mask, extra?.named ?? new Map()))
+    const result = this.made.run(this.#call(inputs, extra ?? NO_EXTRA))
     return result as Tensor
   }
 }
 
-interface Extra {
-  readonly mask: Tensor | undefined
+/** What a call gives by name. */
+export interface Arguments {
   readonly named: ReadonlyMap<string, Tensor>
+  readonly flags: ReadonlySet<string>
 }
+
+interface Extra extends Arguments {
+  readonly mask: Tensor | undefined
+}
+
+const NO_TENSORS: ReadonlyMap<string, Tensor> = new Map()
+const NO_FLAGS: ReadonlySet<string> = new Set()
+const NO_EXTRA: Extra = { mask: undefined, named: NO_TENSORS, flags: NO_FLAGS }
 
 export function isList(value: Tensor | readonly Tensor[]): value is readonly Tensor[] {
   return Array.isArray(value)

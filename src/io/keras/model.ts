@@ -164,7 +164,7 @@ export class KerasModel extends Module<Tensor> {
     const named = new Map([...call.named].map(([key, source]) => [key, known(source).tensor]))
     const layer = this.#layers.get(name) ?? fail(`there is no layer ${name}`)
     if (layer instanceof KerasLayer) {
-      const { tensors, mask } = layer.call(inputs, like?.mask, named)
+      const { tensors, mask } = layer.call(inputs, like?.mask, { named, flags: call.flags })
       return tensors.map((tensor) => ({ tensor, mask }))
     }
     // A module of the user's in the place of a layer.

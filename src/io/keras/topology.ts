@@ -22,6 +22,8 @@ export interface Reference {
 export interface LayerCall {
   readonly inputs: readonly (Reference | number)[]
   readonly named: ReadonlyMap<string, Reference>
+  /** Arguments that were true: `use_causal_mask`. */
+  readonly flags: ReadonlySet<string>
   /** What `training` was said to be in this call. */
   readonly training: boolean | undefined
 }
@@ -39,6 +41,13 @@ export interface Topology {
   readonly layers: readonly LayerDescription[]
   readonly inputs: readonly Reference[]
   readonly outputs: readonly Reference[]
+}
+
+const NO_CALL: LayerCall = {
+  inputs: [],
+  named: new Map(),
+  flags: new Set(),
+  training: undefined,
 }
 
 /** Whether a class of layers is a model. */
@@ -77,10 +86,7 @@ function sequential(value: Fields): Topology {
       layers.push(input)
       last = { layer: input.name, node: 0, tensor: 0 }
     }
-    const calls: LayerCall[] =
-      last === undefined
-        ? [{ inputs: [], named: new Map(), training: undefined }]
-        : [{ inputs: [last], named: new Map(), training: undefined }]
+    const calls: LayerCall[] = last === undefined ? [NO_CALL] : [{ ...NO_CALL, inputs: [last] }]
     layers.push({ ...described, calls })
     last = { layer: described.name, node: 0, tensor: 0 }
   }
@@ -105,7 +111,7 @@ function inputLayer(name: string, shape: Plain, of: Fields): LayerDescription {
     name,
     value,
     config: value.object('config'),
-    calls: [{ inputs: [], named: new Map(), training: undefined }],
+    calls: [NO_CALL],
   }
 }
 
@@ -137,7 +143,7 @@ function functional(config: Fields): Topology {
     const given = described.className === 'InputLayer' && calls.length === 0
     return {
       ...described,
-      calls: given ? [{ inputs: [], named: new Map(), training: undefined }] : calls,
+      calls: given ? [NO_CALL] : calls,
     }
   })
   return {
@@ -178,13 +184,14 @@ function readCall(node: Plain, where: string): LayerCall {
     const fields = fieldsOf(node, where)
     const inputs: (Reference | number)[] = []
     for (const item of fields.list('args')) collect(item, inputs, where)
-    const { named, states, training } = readArguments(fields.get('kwargs'), where)
-    return { inputs: [...inputs, ...states], named, training }
+    const { named, states, flags, training } = readArguments(fields.get('kwargs'), where)
+    return { inputs: [...inputs, ...states], named, flags, training }
   }
   if (!Array.isArray(node)) throw fail(`${where}: the call ${shown(node)} is not understood`)
   const inputs: (Reference | number)[] = []
   const named = new Map<string, Reference>()
   const states: Reference[] = []
+  const flags = new Set<string>()
   let training: boolean | undefined
   // A single input may stand there without a list around it.
   const items: readonly Plain[] = asReference(node) ? [node] : node
@@ -196,9 +203,10 @@ function readCall(node: Plain, where: string): LayerCall {
     const more = readArguments(item[3] ?? null, where)
     for (const [name, value] of more.named) named.set(name, value)
     states.push(...more.states)
+    for (const flag of more.flags) flags.add(flag)
     training = more.training ?? training
   }
-  return { inputs: [...inputs, ...states], named, training }
+  return { inputs: [...inputs, ...states], named, flags, training }
 }
 
 /** A tensor of Keras 3: `{ class_name: '__keras_tensor__', config: { keras_history } }`. */
@@ -217,10 +225,14 @@ function collect(item: Plain, into: (Reference | number)[], where: string): void
   } else if (item !== null) fail(`${where}: the argument ${shown(item)} is not understood`)
 }
 
+/** Arguments that may be true. */
+const FLAGS = new Set(['use_causal_mask'])
+
 /** Arguments that change nothing when they are null or false. */
 function readArguments(value: Plain, where: string) {
   const named = new Map<string, Reference>()
   const states: Reference[] = []
+  const flags = new Set<string>()
   let training: boolean | undefined
   if (isObject(value))
     for (const [key, item] of Object.entries(value)) {
@@ -235,8 +247,9 @@ function readArguments(value: Plain, where: string) {
         }
         for (const state of list) if (typeof state !== 'number') states.push(state)
       } else if (reference !== undefined) named.set(key, reference)
+      else if (item === true && FLAGS.has(key)) flags.add(key)
       else if (item !== null && item !== false)
         fail(`${where}: the argument ${key} = ${shown(item)} is not understood`)
     }
-  return { named, states, training }
+  return { named, states, flags, training }
 }
