@@ -24,7 +24,7 @@ const rules: { readonly [F in ScalarFn]?: Rule } = {
   ),
   div: (b, [x, y]) => {
     const n = numberOf(y)
-    return n === undefined ? undefined : (averaged(b, x, 1 / n) ?? hardSigmoid(b, x, n))
+    return n === undefined ? softmax(b, x, y) : (averaged(b, x, 1 / n) ?? hardSigmoid(b, x, n))
   },
   where: (b, [condition, x, y]) => bounded(b, condition, x, y),
 }
@@ -219,6 +219,19 @@ function averaged(b: Builder, x: Value, factor: number | undefined): Value | und
     { axes, keepdims: 0 },
   )
   return keepdims === 0 ? mean : reshape(b, mean, x.shape)
+}
+
+/** exp(x − m) / Σ exp(x − m) along one axis, whatever m is, as long as it is one number for what is summed. */
+function softmax(b: Builder, x: Value, y: Value): Value | undefined {
+  const sum = madeBy(y, 'ReduceSum')
+  const axes = sum && axesOf(sum)
+  if (axes?.length !== 1 || sum?.inputs[0] !== x || sum.attributes.keepdims !== 1) return undefined
+  const [source, top] = madeBy(madeBy(x, 'Exp')?.inputs[0], 'Sub')?.inputs ?? []
+  const largest = madeBy(top, 'ReduceMax')
+  const [axis] = axes
+  const own = largest && axesOf(largest)?.join() === `${axis}` && largest.attributes.keepdims === 1
+  if (!source || !own || !sameShape(source.shape, x.shape)) return undefined
+  return b.node('Softmax', [source], x, { axis })
 }
 
 const isOne = (x: number) => Math.abs(x - 1) < 1e-6

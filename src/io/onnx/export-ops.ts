@@ -121,6 +121,8 @@ export function slice(
     graph.view({ type: 'slice', starts, steps, shape }, node),
   )
   if (folded) return folded
+  const part = axes.length === 1 ? partOf(x, axes[0], starts, steps, shape) : undefined
+  if (part) return slice(b, part.value, part.starts, steps, shape)
   const end = (i: number) => {
     const last = starts[i] + shape[i] * steps[i]
     return last < 0 ? -(2 ** 31) : Math.min(last, Math.max(x.shape[i], 0))
@@ -129,6 +131,26 @@ export function slice(
   const stepped = axes.some((i) => steps[i] !== 1)
   if (stepped) inputs.push(b.indices(axes.map((i) => steps[i])))
   return b.node('Slice', inputs, { dtype: x.dtype, shape })
+}
+
+/** The one of joined parts that holds the positions. */
+function partOf(
+  x: Value,
+  axis: number,
+  starts: readonly number[],
+  steps: readonly number[],
+  shape: Shape,
+): { readonly value: Value; readonly starts: readonly number[] } | undefined {
+  const node = madeBy(x, 'Concat')
+  if (node?.attributes.axis !== axis || steps[axis] !== 1) return undefined
+  let begin = 0
+  for (const value of node.inputs) {
+    const size = value?.shape[axis] ?? 0
+    if (value && starts[axis] >= begin && starts[axis] + shape[axis] <= begin + size)
+      return { value, starts: starts.map((n, i) => (i === axis ? n - begin : n)) }
+    begin += size
+  }
+  return undefined
 }
 
 export function pad(
