@@ -11,6 +11,14 @@ import { KerasLayer } from './layer.js'
 import { buildModel, freezeAsWritten, type KerasModel, modelOf, storedNames } from './model.js'
 import { assignNamed, fill, type NamedTensor } from './weights.js'
 
+/** What loadKeras may be told. */
+export interface KerasOptions {
+  /** The outputs to compute, by the names of any layers; default: the model's own. */
+  readonly outputs?: readonly string[]
+  /** Takes inputs of other sizes than the file says, as networks of convolutions can. Default false. */
+  readonly anySize?: boolean
+}
+
 /**
  * Reads a Keras model: `source` is the path or URL of a `.keras` or `.h5` file, or its bytes. See KerasModel.
  *
@@ -20,9 +28,12 @@ import { assignNamed, fill, type NamedTensor } from './weights.js'
  * @throws BurnishError naming every layer that is not covered (docs/tensorflow.md), and for files that are
  * damaged.
  */
-export async function loadKeras(source: string | URL | Uint8Array): Promise<KerasModel> {
+export async function loadKeras(
+  source: string | URL | Uint8Array,
+  options: KerasOptions = {},
+): Promise<KerasModel> {
   const { bytes, where } = await bytesOf(source)
-  if (isHdf5(bytes)) return wholeModel(bytes, where)
+  if (isHdf5(bytes)) return wholeModel(bytes, where, options)
   if (bytes[0] !== 0x50 || bytes[1] !== 0x4b)
     fail(`${where}: is neither a .keras archive nor an HDF5 file`)
   const entries = readZip(bytes, where)
@@ -35,7 +46,7 @@ export async function loadKeras(source: string | URL | Uint8Array): Promise<Kera
   const metadata = entries.has('metadata.json')
     ? fieldsOf(readPlainBytes(entry('metadata.json'), `${where}: metadata.json`), where)
     : undefined
-  const model = buildModel(config, kerasVersion(metadata?.get('keras_version')))
+  const model = buildModel(config, kerasVersion(metadata?.get('keras_version')), options)
   if (!entries.has('model.weights.h5') && entries.has('model.weights.npz'))
     fail(`${where}: keeps its weights as .npz, which early versions did; save it again`)
   const weights = entry('model.weights.h5')
@@ -65,7 +76,7 @@ async function bytesOf(source: string | URL | Uint8Array) {
   return { bytes: await readAddress(address), where }
 }
 
-function wholeModel(bytes: Uint8Array, where: string): KerasModel {
+function wholeModel(bytes: Uint8Array, where: string, options: KerasOptions): KerasModel {
   const file = new Hdf5File(bytes, where)
   const config = file.text('', 'model_config')
   if (config === undefined)
@@ -73,7 +84,7 @@ function wholeModel(bytes: Uint8Array, where: string): KerasModel {
       `${where}: has no model_config, so it holds weights alone: make the model first, then loadKerasWeights(model, file)`,
     )
   const fields = fieldsOf(readPlain(config, `${where}: model_config`), where)
-  const model = buildModel(fields, kerasVersion(file.text('', 'keras_version')))
+  const model = buildModel(fields, kerasVersion(file.text('', 'keras_version')), options)
   assignFile(model, file)
   freezeAsWritten(model)
   return model.eval()

@@ -40,12 +40,12 @@ export class KerasModel extends Module<Tensor> {
   readonly #topology: Topology
   readonly #layers = new Map<string, AnyModule>()
 
-  constructor(topology: Topology, layers: ReadonlyMap<string, KerasLayer>) {
+  constructor(topology: Topology, layers: ReadonlyMap<string, KerasLayer>, anySize = false) {
     super()
     this.name = topology.name
     this.#topology = topology
     for (const [name, layer] of layers) this.#layers.set(name, layer)
-    this.inputs = topology.inputs.map(({ layer }) => inputOf(topology, layer))
+    this.inputs = topology.inputs.map(({ layer }) => inputOf(topology, layer, anySize))
     const counts = new Map<string, number>()
     for (const { layer } of topology.outputs) counts.set(layer, (counts.get(layer) ?? 0) + 1)
     this.outputs = topology.outputs.map(({ layer, node, tensor }) =>
@@ -174,11 +174,11 @@ export class KerasModel extends Module<Tensor> {
   }
 }
 
-function inputOf(topology: Topology, name: string): KerasInput {
+function inputOf(topology: Topology, name: string, anySize: boolean): KerasInput {
   const layer = topology.layers.find((described) => described.name === name)
   const shape = layer?.config.get('batch_input_shape') ?? layer?.config.get('batch_shape') ?? null
   const sizes = Array.isArray(shape)
-    ? shape.map((n: unknown) => (typeof n === 'number' ? n : undefined))
+    ? shape.map((n: unknown) => (typeof n === 'number' && !anySize ? n : undefined))
     : undefined
   const dtype = layer?.config.get('dtype')
   return { name, shape: sizes, dtype: typeof dtype === 'string' ? dtype : 'float32' }
@@ -268,13 +268,28 @@ export function modelOf(layer: AnyModule): KerasModel | undefined {
   return layer instanceof NestedModel ? layer.model : undefined
 }
 
+/** How buildModel makes a model. */
+export interface BuildOptions {
+  /** How many models this one lies in. */
+  readonly depth?: number
+  /** The layers to give as outputs, by name; default: the model's own. */
+  readonly outputs?: readonly string[]
+  /** Inputs may have other sizes than the file says. */
+  readonly anySize?: boolean
+}
+
 /**
  * The module of a topology, without weights.
  * @throws BurnishError naming every layer whose class is not in the table.
  */
-export function buildModel(value: Fields, keras: 2 | 3, depth = 0): KerasModel {
+export function buildModel(
+  value: Fields,
+  keras: 2 | 3,
+  { depth = 0, outputs, anySize = false }: BuildOptions = {},
+): KerasModel {
   if (depth > DEEPEST) fail(`${value.where}: models are nested more than ${DEEPEST} deep`)
-  const topology = readTopology(value)
+  const whole = readTopology(value)
+  const topology = outputs === undefined ? whole : withOutputs(whole, outputs)
   const problems = new Map<string, string[]>()
   for (const { className, name } of topology.layers) {
     if (className === 'InputLayer' || isModel(className)) continue
@@ -299,13 +314,29 @@ export function buildModel(value: Fields, keras: 2 | 3, depth = 0): KerasModel {
       })
     layers.set(name, layer)
   }
-  return new KerasModel(topology, layers)
+  return new KerasModel(topology, layers, anySize)
+}
+
+/** The topology with the results of other layers as outputs: their last call's first. */
+function withOutputs(topology: Topology, outputs: readonly string[]): Topology {
+  const names = topology.layers.map(({ name }) => name)
+  return {
+    ...topology,
+    outputs: outputs.map((layer) => {
+      const found = topology.layers.find(({ name }) => name === layer)
+      if (found === undefined)
+        throw fail(
+          `the model ${topology.name}: there is no layer ${layer} to give an output; it has ${names.slice(-12).join(', ')}${names.length > 12 ? ' and others before' : ''}`,
+        )
+      return { layer, node: found.calls.length - 1, tensor: 0 }
+    }),
+  }
 }
 
 function makeLayer(fields: Fields, making: Making, depth: number, given?: string): KerasLayer {
   const className = fields.string('class_name')
   if (isModel(className)) {
-    const model = buildModel(fields, making.keras, depth + 1)
+    const model = buildModel(fields, making.keras, { depth: depth + 1 })
     return new NestedModel(className, given ?? model.name, model)
   }
   const kind = Object.hasOwn(layerTable, className) ? layerTable[className] : undefined

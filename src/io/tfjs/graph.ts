@@ -227,10 +227,20 @@ function decisive(graph: PlainGraph, table: OperatorTable): string[] {
 export function loadGraph(
   model: Fields,
   weights: ReadonlyMap<string, HostTensor>,
-  { where, outputs }: { readonly where: string; readonly outputs?: readonly string[] },
+  options: {
+    readonly where: string
+    readonly outputs?: readonly string[]
+    readonly anySize?: boolean
+  },
 ): GraphModule {
+  const { where, outputs, anySize = false } = options
   const { graph, known } = readGraph(model, weights, where)
-  return new GraphModule(graph, operatorTable, {
+  const inputs = graph.inputs.map(({ name, dtype, shape }) => ({
+    name,
+    dtype,
+    shape: anySize ? shape?.map(() => undefined) : shape,
+  }))
+  return new GraphModule({ ...graph, inputs }, operatorTable, {
     where,
     version: 0,
     ...(outputs ? { outputs: outputs.map(valueName) } : {}),

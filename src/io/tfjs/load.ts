@@ -12,8 +12,10 @@ import { decodeGroup, readManifest } from './weights.js'
 export interface TfjsOptions {
   /** Gives shards by their paths in the manifest; default: the files beside model.json. */
   readonly shard?: ShardReader
-  /** Of a graph model: the outputs to compute, by the names of any of its nodes; default: its own. */
+  /** The outputs to compute, by the names of any layers or nodes; default: the model's own. */
   readonly outputs?: readonly string[]
+  /** Takes inputs of other sizes than the file says, as networks of convolutions can. Default false. */
+  readonly anySize?: boolean
 }
 
 /**
@@ -41,21 +43,22 @@ export async function loadTfjs(
   const fields = model.object('modelTopology')
   const format = model.string('format', fields.has('node') ? 'graph-model' : 'layers-model')
   if (format === 'graph-model')
-    return loadGraph(model, await readWeights(model, files), { where, outputs: options.outputs })
+    return loadGraph(model, await readWeights(model, files), { where, ...options })
   if (format !== 'layers-model')
     fail(`${where}: the format is ${format}; layers-model and graph-model are read`)
-  return layersModel(fields, () => readWeights(model, files), where)
+  return layersModel(fields, () => readWeights(model, files), where, options)
 }
 
 async function layersModel(
   fields: Fields,
   weights: () => Promise<ReadonlyMap<string, HostTensor>>,
   where: string,
+  options: TfjsOptions,
 ): Promise<KerasModel> {
   const config = fields.has('model_config') ? fields.object('model_config') : fields
   const keras = fields.get('keras_version')
   // Before the weights are fetched, so that a model that cannot be read costs nothing.
-  const model = buildModel(config.at(where), kerasVersion(keras))
+  const model = buildModel(config.at(where), kerasVersion(keras), options)
   assignNamed(model, await weights(), where)
   freezeAsWritten(model)
   return model.eval()
