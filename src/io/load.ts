@@ -126,6 +126,9 @@ async function openSource(
 ): Promise<TensorFile> {
   const head = await source.read(0, Math.min(HEAD, source.size))
   const begins = (...start: readonly number[]) => start.every((byte, i) => head[i] === byte)
+  // The length of a safetensors header may begin as any other format does.
+  if (head[8] === 0x7b && head.subarray(4, 8).every((byte) => byte === 0))
+    return safetensorsFile(source)
   if (begins(0x93, 0x4e, 0x55)) return npyFile(source)
   if (begins(0x50, 0x4b)) {
     const entries = await openZip(source)
@@ -137,7 +140,6 @@ async function openSource(
   if (begins(0x80)) return pytorchFile(source, options)
   if (/^\s*\{/.test(new TextDecoder('latin1').decode(head)))
     return shardedFile(source, input, options)
-  if (head.length > 8 && head[8] === 0x7b) return safetensorsFile(source)
   return fail(
     `${source.name}: is of none of the formats that hold tensors: safetensors, PyTorch (.pt, .pth), .npz, .npy, or an index of shards`,
   )

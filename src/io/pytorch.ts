@@ -8,7 +8,7 @@ import { fail } from '../base/errors.js'
 import { PickleEnd, type PickleGlobal, type PickleValue, unpickle } from './pickle.js'
 import { pytorchGlobals, StorageType } from './pytorch-globals.js'
 import { PytorchStorage, PytorchTensor } from './pytorch-tensors.js'
-import { type Reading, readFrom, readNow, type Source } from './source.js'
+import { plainBytes, type Reading, readFrom, readNow, type Source } from './source.js'
 import { type FileDType, fileItemSize, type StoredTensor } from './values.js'
 import { openZip, readZip } from './zip.js'
 
@@ -44,11 +44,13 @@ const PROTOCOL = 1001
 const SAVE = 'in Python, torch.save(model.state_dict(), path), and load that'
 
 /**
- * The value of a checkpoint; its tensors are views of `bytes` where they are contiguous.
+ * The value of a checkpoint; its tensors are views of its bytes where they are
+ * contiguous.
  * @throws BurnishError naming `where` when the file is damaged, names something of Python that tensors do not need, holds
  * a whole model rather than its state dict, or TorchScript.
  */
-export function readPytorch(bytes: Uint8Array, where = 'pytorch'): PytorchValue {
+export function readPytorch(file: Uint8Array, where = 'pytorch'): PytorchValue {
+  const bytes = plainBytes(file)
   if (isZip(bytes)) {
     const entries = readZip(bytes, where)
     const archive = archiveOf(entries, where)

@@ -117,7 +117,8 @@ export function decode(
   const view = new DataView(stored.bytes.buffer, stored.bytes.byteOffset, stored.bytes.byteLength)
   if (stored.dtype === 'F32') {
     const { bytes } = stored
-    const { buffer, byteOffset } = copy || bytes.byteOffset % 4 !== 0 ? bytes.slice() : bytes
+    const { buffer, byteOffset } =
+      copy || bytes.byteOffset % 4 !== 0 ? new Uint8Array(bytes) : bytes
     return { dtype, shape: stored.shape, data: new Float32Array(buffer, byteOffset, count) }
   }
   const data =
