@@ -1,0 +1,293 @@
+// Attention by blocks of queries (compiler/attention.ts): WebAssembly and C against the definition in float64, results and
+// gradients, under masks, dropped weights and odd sizes; the same bits for any number of threads; and memory that does not
+// grow with the square of the length.
+import { afterAll, describe, expect, it } from 'vitest'
+import { gradients } from '../src/autograd/grad.js'
+import { allocate, type TypedArray, typedView } from '../src/base/dtype.js'
+import { sizeOf } from '../src/base/shape.js'
+import { compileGraph, inputsOf } from '../src/compiler/compile.js'
+import type { Machine, Program } from '../src/compiler/program.js'
+import { attend } from '../src/graph/attention.js'
+import { interpret } from '../src/graph/interpret.js'
+import {
+  broadcastTo,
+  constant,
+  type Graph,
+  type InputNode,
+  input,
+  map,
+  type Node,
+  permute,
+  reduce,
+  reshape,
+  view,
+} from '../src/graph/node.js'
+import { runGraph, testMachine } from './compiled.js'
+import { bytesOf, firstDifference } from './programs.js'
+import { hasNative, nativeRunner, ownCache, type Runner } from './run-native.js'
+
+/** Of the largest value. */
+const BOUND = 2e-6
+
+ownCache()
+const present = await hasNative()
+const runners: Runner[] = present ? [await nativeRunner(1), await nativeRunner(2)] : []
+afterAll(async () => {
+  for (const runner of runners) await runner.close()
+})
+
+const native: Machine = {
+  name: 'c16',
+  lanes: 16,
+  tile: { splats: 8, vectors: 2 },
+  fma: true,
+  firstLevelCache: 32 * 1024,
+  secondLevelCache: 1024 * 1024,
+}
+/** Tiles that no vector divides, and a cache that leaves few queries to a block. */
+const odd: Machine = { ...testMachine, tile: { splats: 6, vectors: 2 }, secondLevelCache: 8192 }
+
+interface Case {
+  readonly name: string
+  readonly batch: readonly number[]
+  readonly queries: number
+  readonly keys: number
+  readonly features: number
+  readonly width: number
+  readonly causal?: boolean
+  readonly mask?: 'bool' | 'float'
+  readonly dropped?: boolean
+  /** Query, key and value are thirds of one tensor [N, L, 3·heads·features], as a projection leaves them. */
+  readonly joined?: boolean
+}
+
+const cases: readonly Case[] = [
+  {
+    name: 'heads of one projection, causal',
+    batch: [2, 3],
+    queries: 70,
+    keys: 70,
+    features: 16,
+    width: 16,
+    causal: true,
+    joined: true,
+  },
+  { name: 'odd sizes', batch: [3], queries: 37, keys: 45, features: 20, width: 13 },
+  {
+    name: 'more queries than keys, causal',
+    batch: [],
+    queries: 75,
+    keys: 33,
+    features: 5,
+    width: 40,
+    causal: true,
+  },
+  {
+    name: 'more keys than queries, causal',
+    batch: [2],
+    queries: 9,
+    keys: 131,
+    features: 70,
+    width: 66,
+    causal: true,
+  },
+  {
+    name: 'hidden keys',
+    batch: [2, 2],
+    queries: 40,
+    keys: 33,
+    features: 8,
+    width: 8,
+    mask: 'bool',
+  },
+  {
+    name: 'a bias, causal',
+    batch: [2, 2],
+    queries: 33,
+    keys: 64,
+    features: 8,
+    width: 8,
+    mask: 'float',
+    causal: true,
+  },
+  {
+    name: 'dropped weights',
+    batch: [2, 2],
+    queries: 48,
+    keys: 50,
+    features: 16,
+    width: 32,
+    dropped: true,
+  },
+]
+
+interface Built {
+  readonly graph: Graph
+  readonly inputs: readonly InputNode[]
+}
+
+function build(at: Case): Built {
+  const { batch, queries, keys, features, width } = at
+  const inputs: InputNode[] = []
+  const given = (shape: readonly number[]) => {
+    const node = input({}, shape, 'float32')
+    inputs.push(node)
+    return node
+  }
+  let parts: readonly Node[]
+  let wrt: readonly Node[]
+  if (at.joined) {
+    const [n, heads] = batch
+    const all = given([n, queries, 3 * heads * features])
+    const third = (i: number) => {
+      const shape = [n, queries, heads * features]
+      const op = { type: 'slice', starts: [0, 0, i * shape[2]], steps: [1, 1, 1], shape } as const
+      return permute(reshape(view(op, all), [n, queries, heads, features]), [0, 2, 1, 3])
+    }
+    parts = [third(0), third(1), third(2)]
+    wrt = [all]
+  } else {
+    parts = [
+      given([...batch, queries, features]),
+      given([...batch, keys, features]),
+      given([...batch, keys, width]),
+    ]
+    wrt = parts
+  }
+  const scores = [...batch, queries, keys]
+  const masks: Node[] = []
+  if (at.mask) {
+    const mask = given(at.mask === 'bool' ? [batch[0], 1, 1, keys] : [queries, keys])
+    const hidden = map('lt', mask, constant(0.2, 'float32', mask.shape))
+    masks.push(broadcastTo(at.mask === 'bool' ? hidden : mask, scores))
+    if (at.mask === 'float') wrt = [...wrt, mask]
+  }
+  const chance = at.dropped ? given(scores) : undefined
+  const keep = chance && map('lt', chance, constant(0.1, 'float32', scores))
+  const seen = attend(parts[0], parts[1], parts[2], {
+    scale: 1 / Math.sqrt(features),
+    causal: at.causal ?? false,
+    masks,
+    ...(keep ? { keep, kept: 1.5 } : { kept: undefined }),
+  })
+  const axes = seen.shape.map((_, i) => i)
+  const found = gradients(reduce('sum', axes, map('mul', seen, map('sin', seen))), wrt)
+  const outputs = [seen, ...found.filter((node) => node !== undefined)]
+  return { graph: { outputs, updates: [] }, inputs }
+}
+
+function random(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0
+    return (state >>> 8) / 2 ** 24 - 0.5
+  }
+}
+
+function dataOf(inputs: readonly InputNode[]): Map<InputNode, Float32Array> {
+  const next = random(7)
+  return new Map(
+    inputs.map((node) => [
+      node,
+      Float32Array.from({ length: sizeOf(node.shape) }, () => 2 * next()),
+    ]),
+  )
+}
+
+function contentOf(data: ReadonlyMap<InputNode, Float32Array>, node: InputNode): Float32Array {
+  const found = data.get(node)
+  if (!found) throw new Error('an input that was not made')
+  return found
+}
+
+function close(got: readonly TypedArray[], want: readonly ArrayLike<number>[]): void {
+  want.forEach((values, i) => {
+    let most = 0
+    let worst = 0
+    for (let k = 0; k < values.length; k++) {
+      most = Math.max(most, Math.abs(values[k]))
+      const error = Math.abs(got[i][k] - values[k])
+      worst = Number.isNaN(error) ? Number.POSITIVE_INFINITY : Math.max(worst, error)
+    }
+    expect(worst, `output ${i}`).toBeLessThan(BOUND * most)
+  })
+}
+
+const kernels = (program: Program) => program.kernels.map((kernel) => kernel.name)
+
+describe.each(cases)('attention: $name', (at) => {
+  const { graph, inputs } = build(at)
+  const data = dataOf(inputs)
+  const want = interpret(graph, (node) => contentOf(data, node)).outputs
+
+  it.each([testMachine, odd])('is its definition on WebAssembly, tile $tile', (machine) => {
+    const ran = runGraph(graph, (node) => contentOf(data, node), { machine })
+    expect(kernels(ran.program).filter((name) => name === 'attention')).toHaveLength(2)
+    close(ran.outputs, want)
+  })
+
+  it.skipIf(!present)('is its definition in C, with the same bits for two threads', async () => {
+    const order = inputsOf(graph)
+    const program = compileGraph(graph, native, order)
+    expect(kernels(program).filter((name) => name === 'attention')).toHaveLength(2)
+    const runs: Uint8Array[][] = []
+    for (const runner of runners) {
+      const args = [
+        ...order.map((node) => bytesOf(contentOf(data, node))),
+        ...graph.outputs.map((node) => new Uint8Array(4 * sizeOf(node.shape))),
+      ]
+      await runner.run(program, args)
+      runs.push(args.slice(order.length))
+    }
+    close(
+      runs[0].map((bytes, i) => {
+        const out = allocate('float32', sizeOf(graph.outputs[i].shape))
+        out.set(typedView('float32', bytes.buffer as ArrayBuffer, bytes.byteOffset, out.length))
+        return out
+      }),
+      want,
+    )
+    expect(firstDifference(runs[1], runs[0])).toBe(-1)
+  })
+})
+
+describe('what attention does with memory', () => {
+  const memoryOf = (length: number, attention: boolean) => {
+    const { graph } = build({
+      name: 'long',
+      batch: [2, 4],
+      queries: length,
+      keys: length,
+      features: 16,
+      width: 16,
+      causal: true,
+    })
+    const { arenaBytes, scratchBytes } = compileGraph(graph, native, inputsOf(graph), { attention })
+    return arenaBytes + scratchBytes
+  }
+
+  it('grows with the length, not with its square', () => {
+    const [short, long] = [memoryOf(512, true), memoryOf(2048, true)]
+    expect(long).toBeLessThan(4.5 * short)
+    expect(long).toBeLessThan(4 * 2 * 4 * 2048 * 2048)
+    expect(memoryOf(2048, false)).toBeGreaterThan(20 * long)
+  })
+
+  it('keeps no mask of dropped weights', () => {
+    const of = (length: number) => {
+      const shape = [2, 4, length, 16]
+      const [q, k, v] = [0, 1, 2].map(() => input({}, shape, 'float32'))
+      const position = reshape(
+        reduce('sum', [1], broadcastTo(constant(1, 'float32', [1, 1]), [length, 1])),
+        [length, 1],
+      )
+      const noise = map('sin', map('exp', broadcastTo(position, [2, 4, length, length])))
+      const keep = map('lt', map('mul', noise, noise), constant(0.5, 'float32', noise.shape))
+      const seen = attend(q, k, v, { scale: 0.25, causal: false, masks: [], keep, kept: 2 })
+      const found = gradients(reduce('sum', [0, 1, 2, 3], seen), [q, k, v])
+      const graph = { outputs: found.filter((node) => node !== undefined), updates: [] }
+      return compileGraph(graph, native, inputsOf(graph)).arenaBytes
+    }
+    expect(of(1024)).toBeLessThan(2.5 * of(512))
+  })
+})
