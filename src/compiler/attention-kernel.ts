@@ -39,7 +39,7 @@ import {
 } from './build.js'
 import { Builder, NeedsScalar } from './builder.js'
 import type { AttentionGroup } from './group.js'
-import type { Affine, Bound, Expr, KernelFn, Local, Variable } from './kernel.js'
+import type { Affine, Bound, Expr, Local, Variable } from './kernel.js'
 import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
 import { multiply, type Product, panelOf } from './products.js'
 import { applyScalar } from './scalar.js'
@@ -179,6 +179,7 @@ class Blocks {
     const sums = this.scratch('sums', this.rows)
     const seen = this.wanted('seen')
     const logSum = this.wanted('logSum')
+    const tops = this.scratch('tops', this.rows)
     this.eachQuery((row) => {
       const top = this.running('max', -Infinity)
       this.eachKey(() => {
@@ -186,21 +187,32 @@ class Blocks {
         b.emitStore(this.scoreBuffer(), this.scoreAt(row), 1, score)
         top.take(score)
       })
-      const most = top.value()
+      b.emitStore(tops, row, 1, top.value())
+    })
+    this.eachQuery((row) => {
+      const top = b.here(load('float32', tops, row))
       const total = this.running('add', 0)
       this.eachKey(() => {
-        const e = this.exp(call('sub', this.loadScore(this.scoreBuffer(), row), most))
+        const e = this.exp(call('sub', this.loadScore(this.scoreBuffer(), row), top))
         total.take(e)
         b.emitStore(this.scoreBuffer(), this.scoreAt(row), 1, this.dropped(e))
       })
-      const sum = total.value()
-      b.emitStore(sums, row, 1, b.here(call('div', num('f32', 1), sum)))
+      b.emitStore(sums, row, 1, total.value())
+    })
+    // Several queries at a time: a logarithm takes long.
+    const row = addAffine(ofVariable(at.query), this.start, -1)
+    const end = shiftAffine(this.start, this.rows)
+    const finish = () => {
+      const sum = this.loadAt(sums, row)
       if (logSum) {
         const log = applyScalar('log', ['float32'], [sum], (value) => b.here(value))
+        const value = b.here(call('add', this.loadAt(tops, row), log))
         const index = [...at.batch, ofVariable(at.query)]
-        b.store(logSum, this.operands.write(logSum), index, b.here(call('add', most, log)))
+        b.store(logSum, this.operands.write(logSum), index, value)
       }
-    })
+      b.emitStore(sums, row, 1, b.here(call('div', num('f32', 1, b.lanes), sum)))
+    }
+    this.along(at.query, sizes.queries, finish, this.start, end)
     if (!seen) return
     const width = roundUp(sizes.width, b.options.lanes)
     const means = this.scratch('means', this.tall(this.rows) * width)
@@ -591,15 +603,19 @@ class Blocks {
     const scalar = b.local('f32', 1)
     if (vector) b.emit(set(vector, num('f32', first, lanes)))
     b.emit(set(scalar, num('f32', first)))
-    const combine = fn satisfies KernelFn
     return {
       take: (value) => {
         const into = b.lane && vector ? vector : scalar
-        b.emit(set(into, call(combine, localOf(into), splat(value, into.lanes))))
+        const wide = splat(value, into.lanes)
+        const now = localOf(into)
+        // A score that is no number need not be the greatest: its exponential is none either.
+        const next =
+          fn === 'max' ? call('select', call('lt', now, wide), wide, now) : call(fn, now, wide)
+        b.emit(set(into, next))
       },
       value: () => {
         if (!vector) return localOf(scalar)
-        return b.here(call(combine, b.here(across(fn, localOf(vector))), localOf(scalar)))
+        return b.here(call(fn, b.here(across(fn, localOf(vector))), localOf(scalar)))
       },
     }
   }
