@@ -1,6 +1,6 @@
 // Functions a model defines itself: each call is replaced by the function's nodes, under names of their own.
 import { fail } from '../../base/errors.js'
-import type { Attribute, Function, Graph, Node } from './wire.js'
+import type { Attribute, Graph, Function as ModelFunction, Node } from './wire.js'
 
 /** Nodes that calls may become in all: functions that call each other grow fast. */
 const MOST_NODES = 1 << 16
@@ -9,7 +9,7 @@ const MOST_DEPTH = 16
 const keyOf = (domain = '', name = '') => `${domain}.${name}`
 
 /** The graph without calls of its model's functions, inner graphs too. */
-export function inlined(graph: Graph, functions: readonly Function[], where: string): Graph {
+export function inlined(graph: Graph, functions: readonly ModelFunction[], where: string): Graph {
   if (functions.length === 0) return graph
   const known = new Map(functions.map((f) => [keyOf(f.domain, f.name), f]))
   let made = 0
@@ -31,7 +31,7 @@ export function inlined(graph: Graph, functions: readonly Function[], where: str
 }
 
 /** A function's nodes with the call's names and attributes. */
-function body(called: Function, call: Node, where: string): readonly Node[] {
+function body(called: ModelFunction, call: Node, where: string): readonly Node[] {
   const prefix = `${call.name || (call.output ?? [])[0] || called.name}/`
   const names = new Map<string, string>([['', '']])
   ;(called.input ?? []).forEach((name, i) => {
