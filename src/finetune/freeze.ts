@@ -47,7 +47,7 @@ export function isNorm(module: AnyModule): boolean {
   return NORMS.some((norm) => module instanceof norm)
 }
 
-/** Modules that were frozen by name, and norms that were left out: what parameters alone do not tell. */
+/** Modules without parameters that were frozen by name, and norms that were left out: what parameters alone do not tell. */
 const named = new WeakSet<AnyModule>()
 const exempt = new WeakSet<AnyModule>()
 
@@ -76,12 +76,15 @@ export function freeze(
       : [],
   )
   for (const parameter of parameters.values()) parameter.trainable = left.has(parameter)
-  for (const module of modules) named.add(module)
   const selected = new Set(parameters.values())
   for (const module of model.modules().filter(isNorm)) {
     if (trainNorm) exempt.add(module)
     else if (module.parameters().some((parameter) => selected.has(parameter))) exempt.delete(module)
   }
+  settle(model)
+  // What has parameters follows from them, and so does what is in it.
+  for (const module of modules)
+    if (module.parameters().length === 0 && !module.staysInEval) named.add(module)
   settle(model)
   return trained(model)
 }

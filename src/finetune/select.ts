@@ -103,10 +103,11 @@ export function select(model: AnyModule, selector: Selector, where = 'select'): 
       else parameters.add(name)
     }
     for (const [module, path] of paths) {
-      if (path === '' || !matches(glob, path)) continue
+      if (path === '') continue
+      if (out && matches(glob, path)) modules.delete(module)
+      else if (!out && glob.test(path)) modules.add(module)
+      else continue
       found = true
-      if (out) modules.delete(module)
-      else modules.add(module)
     }
     if (!found)
       fail(
