@@ -27,7 +27,22 @@ export { LeNet } from './lenet.js'
 export { type MaskOptions, maskTokens } from './masking.js'
 export { MobileNetV2, type MobileNetV2Options } from './mobilenet-v2.js'
 export { MobileNetV3 } from './mobilenet-v3.js'
+export {
+  listPretrained,
+  type PretrainedListed,
+  type PretrainedNetworks,
+  type PretrainedOptions,
+  pretrained,
+} from './pretrained.js'
+export type { PretrainedImages } from './pretrained-images.js'
+export type { PretrainedSound, PretrainedText } from './pretrained-others.js'
+export type { Preprocessing, PretrainedFacts, PretrainedName } from './pretrained-table.js'
 export { BasicBlock, Bottleneck, ResNet, type ResNetOptions } from './resnet.js'
+export {
+  SentenceEncoder,
+  type SentenceEncoderOptions,
+  type TextTokens,
+} from './sentence-encoder.js'
 export { ShuffleNetV2 } from './shufflenet.js'
 export { SqueezeNet } from './squeezenet.js'
 export { TextCNN, type TextCNNOptions } from './textcnn.js'
