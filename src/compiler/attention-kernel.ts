@@ -182,8 +182,7 @@ class Blocks {
     const tops = this.scratch('tops', this.rows)
     this.eachQuery((row) => {
       const top = this.running('max', -Infinity)
-      this.eachKey(() => {
-        const score = this.scoreHere(row)
+      this.eachScore(row, (score) => {
         b.emitStore(this.scoreBuffer(), this.scoreAt(row), 1, score)
         top.take(score)
       })
@@ -284,8 +283,8 @@ class Blocks {
     this.eachQuery((row) => {
       const log = b.here(b.read(logSum, [...at.batch, ofVariable(at.query)]))
       const sum = b.here(load('float32', sums, row))
-      this.eachKey(() => {
-        const weight = this.exp(call('sub', this.scoreHere(row), log))
+      this.eachScore(row, (score) => {
+        const weight = this.exp(call('sub', score, log))
         if (slopes) {
           const from = this.dropped(this.loadScore(slopeBuffer, row))
           const slope = call('mul', weight, call('sub', from, sum))
@@ -420,13 +419,13 @@ class Blocks {
   }
 
   /** Scaled and masked. */
-  private scoreHere(row: Affine): Expr {
+  private scoreHere(row: Affine, masked: boolean): Expr {
     const { b, at } = this
-    const { scale, causal } = this.first.attention
+    const { scale } = this.first.attention
     let score = this.loadScore(this.scoreBuffer(), row)
     if (scale !== 1) score = b.here(call('mul', score, num('f32', scale)))
     const hidden = num('f32', -Infinity, b.lanes)
-    if (causal) {
+    if (masked) {
       const position = indexExpr(ofVariable(at.key), b.lanes)
       const earlier = call('le', position, indexExpr(ofVariable(at.query)))
       score = b.here(call('select', splat(earlier, b.lanes), score, hidden))
@@ -555,6 +554,17 @@ class Blocks {
 
   private eachKey(body: () => void): void {
     this.along(this.at.key, this.sizes.keys, body, constant(0), this.until())
+  }
+
+  /** Scores scaled and masked. Keys before the block are seen by all of its queries. */
+  private eachScore(row: Affine, body: (score: Expr) => void): void {
+    const { key } = this.at
+    const { keys } = this.sizes
+    const { causal } = this.first.attention
+    const end = causal ? this.start : undefined
+    this.along(key, keys, () => body(this.scoreHere(row, false)), constant(0), end)
+    if (causal)
+      this.along(key, keys, () => body(this.scoreHere(row, true)), this.start, this.until())
   }
 
   /** Vectors along the variable, and a scalar rest. */
