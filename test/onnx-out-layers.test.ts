@@ -594,8 +594,9 @@ const groups: { readonly [name: string]: readonly Case[] } = {
 describe.skipIf(ort === undefined).each(Object.entries(groups))(
   '%s exported to ONNX',
   (_, cases) => {
-    it.each(cases)('%s', async (_, make, shapes, options = {}) => {
+    it.each(cases.map((one) => ({ title: one[0], one })))('$title', async ({ one }) => {
       if (!ort) return
+      const [, make, shapes, options = {}] = one
       const model = make()
       if (model instanceof nn.Module) filledModel(model)
       const given = batches(shapes, options)

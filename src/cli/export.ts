@@ -1,0 +1,110 @@
+// `burnish export`: a run's model, or a network of the zoo with weights from a file, as an ONNX file that other runtimes
+// read.
+import { existsSync } from 'node:fs'
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { fail } from '../base/errors.js'
+import { exportOnnx } from '../io/onnx/export.js'
+import { decodeState } from '../io/state.js'
+import { create, type Facts, list, Seq2SeqTransformer } from '../models/index.js'
+import type { AnyModule } from '../nn/module.js'
+import { zeros } from '../tensor/create.js'
+import { suggestion } from './nearest.js'
+import { openRun } from './run.js'
+import { size } from './values.js'
+
+export interface ExportOptions {
+  /** A safetensors file for a network of the zoo. */
+  readonly weights?: string
+  /** The shape of one input, such as 3,224,224; default: the network's own. */
+  readonly input?: string
+  readonly numClasses?: number
+  /** Whether the batch is 1 in the file. */
+  readonly fixedBatch: boolean
+  readonly json: boolean
+}
+
+interface Opened {
+  readonly model: AnyModule
+  readonly name: string
+  /** Of one input. */
+  readonly shape: readonly number[]
+  readonly words: boolean
+  readonly classes?: readonly string[]
+}
+
+export async function exportModel(
+  what: string,
+  out: string,
+  options: ExportOptions,
+): Promise<void> {
+  const { model, name, shape, words, classes } = existsSync(what)
+    ? await ofRun(what, options)
+    : await ofZoo(what, options)
+  const example = zeros([1, ...shapeOf(options.input, shape)], {
+    dtype: words ? 'int32' : 'float32',
+  })
+  let fixed: string | undefined
+  const bytes = await exportOnnx(
+    model,
+    model instanceof Seq2SeqTransformer ? [example, example] : example,
+    {
+      name,
+      ...(options.fixedBatch ? { dynamicBatch: false } : {}),
+      ...(classes ? { metadata: { classes: JSON.stringify(classes) } } : {}),
+      onFixedBatch: (reason) => {
+        fixed = reason
+      },
+    },
+  )
+  // Whole or not at all.
+  const beside = join(dirname(out), `.writing-${basename(out)}`)
+  await writeFile(beside, bytes)
+  await rename(beside, out)
+  const batch = options.fixedBatch || fixed !== undefined ? 'fixed' : 'any'
+  if (options.json) {
+    const line = { event: 'export', model: name, file: out, bytes: bytes.length, batch, fixed }
+    process.stdout.write(`${JSON.stringify(line)}\n`)
+    return
+  }
+  const input = [batch === 'any' ? 'batch' : '1', ...example.shape.slice(1)].join('×')
+  process.stdout.write(`${out}: ${name}, input ${input}, opset 17, ${size(bytes.length)}\n`)
+  if (fixed !== undefined) process.stdout.write(`${fixed}\n`)
+}
+
+async function ofRun(folder: string, options: ExportOptions): Promise<Opened> {
+  if (options.weights !== undefined || options.numClasses !== undefined)
+    fail(`export: --weights and --num-classes are for networks of the zoo; ${folder} has its own`)
+  const { known, dataset, model } = await openRun(folder, undefined)
+  return { model, name: known.name, shape: known.input, words: false, classes: dataset.classes }
+}
+
+async function ofZoo(name: string, { weights, numClasses }: ExportOptions): Promise<Opened> {
+  const known = list()
+  const facts: (Facts & { readonly name: string }) | undefined = known.find(
+    (one) => one.name === name,
+  )
+  if (facts === undefined) {
+    const names = known.map((one) => one.name)
+    throw fail(
+      `export: ${name} is neither a run's folder nor a network: see burnish models${suggestion(name, names)}`,
+    )
+  }
+  const made: AnyModule = create(
+    // The list has the zoo's own names.
+    facts.name as Parameters<typeof create>[0],
+    numClasses === undefined ? undefined : { numClasses },
+  )
+  if (weights === undefined)
+    process.stderr.write(`export: without --weights, ${name} has the values it begins with\n`)
+  else made.loadStateDict(decodeState(new Uint8Array(await readFile(weights)), weights))
+  return { model: made, name, shape: facts.input, words: facts.kind === 'text' }
+}
+
+function shapeOf(given: string | undefined, own: readonly number[]): readonly number[] {
+  if (given === undefined) return own
+  const shape = given.split(/[,x×]/).map(Number)
+  if (shape.length !== own.length || shape.some((n) => !Number.isInteger(n) || n < 1))
+    fail(`export: --input ${given} must be ${own.length} whole numbers, such as ${own.join(',')}`)
+  return shape
+}
