@@ -5,9 +5,11 @@ import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { BurnishError } from '../base/errors.js'
 import { list } from '../models/index.js'
+import { type ConvertOptions, convert } from './convert.js'
 import { datasets } from './datasets.js'
 import { type EvaluateOptions, evaluate } from './evaluate.js'
 import { type ExplainOptions, explain } from './explain.js'
+import { type ExportOptions, exportModel } from './export.js'
 import { type Field, machineFields, trainFields } from './fields.js'
 import { info } from './info.js'
 import { type InspectOptions, inspect } from './inspect.js'
@@ -180,6 +182,31 @@ of those said to be of it that are (precision).`,
     settle((signal) => evaluate(run, options, signal)),
   )
 
+program
+  .command('export')
+  .summary('a model as an ONNX file')
+  .description(
+    'Writes the model of a run, or a network of the zoo, as ONNX (opset 17), in evaluation mode and for any\nbatch size where the network allows it. A run that has not ended gives its newest checkpoint.',
+  )
+  .argument('<run-or-model>', 'the folder that train --out made, or a name of burnish models')
+  .argument('<file>', 'the file to write, such as model.onnx')
+  .option('--weights <file>', 'a safetensors file with the weights of a network of the zoo')
+  .option('--num-classes <n>', 'classes of a network of the zoo', whole(1))
+  .option('--input <shape>', 'the shape of one input, such as 3,224,224')
+  .option('--fixed-batch', 'a batch of 1 only', false)
+  .option('--json', 'one JSON object', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish export runs/1 digits.onnx
+  burnish export resnet18 resnet18.onnx --weights resnet18.safetensors
+  burnish export unet unet.onnx --input 1,128,128 --fixed-batch`,
+  )
+  .action((what: string, file: string, options: ExportOptions) =>
+    settle(() => exportModel(what, file, options)),
+  )
+
 const predict_ = program
   .command('predict')
   .summary('what a saved run sees in pictures')
@@ -302,9 +329,9 @@ Examples:
 
 program
   .command('inspect')
-  .summary('the tensors of a safetensors, .npy or .npz file')
+  .summary('what a file holds: tensors, values, graphs')
   .description(
-    'Lists the tensors of a file with shapes, types and sizes. The format is told by the content, not\nthe name. Nothing in a file is ever run: pickles (.pt, objects in .npy) are refused.',
+    'Lists the tensors of a file with shapes, types and sizes, the plain values of a PyTorch checkpoint,\nand the inputs, outputs and operators of a graph. Formats, told by the content and not the name:\nsafetensors and *.index.json, PyTorch (.pt, .pth), .npz, .npy, ONNX, TensorFlow.js, Keras.\nNothing in a file is ever run.',
   )
   .argument('<file>', "a file, or a run's folder: its model")
   .option('--values', 'least, mean and greatest value of each tensor too', false)
@@ -314,9 +341,42 @@ program
     `
 Examples:
   burnish inspect runs/1
-  burnish inspect model.safetensors --values
+  burnish inspect resnet18.pth --values
   burnish inspect arrays.npz --json | jq '.tensors[].shape'`,
   )
   .action((file: string, options: InspectOptions) => settle(() => inspect(file, options)))
+
+program
+  .command('convert')
+  .summary('the tensors of a file in another format')
+  .description(
+    'Writes the tensors of a file in another format. What comes in is told by its content: safetensors\nand *.index.json, PyTorch (.pt, .pth), .npz, .npy, ONNX, TensorFlow.js, Keras. What goes out is\ntold by the extension: .safetensors, .pt, .pth, .bin or .npz. Nothing in a file is ever run.',
+  )
+  .argument('<in>', 'the file to read')
+  .argument('<out>', 'the file to write; one that is there is kept unless --force is given')
+  .addOption(
+    new Option('--dtype <type>', 'what floats become; integers stay').choices([
+      'float32',
+      'float16',
+      'bfloat16',
+    ]),
+  )
+  .option('--key <path>', 'where the state dict is in a checkpoint of several: generator')
+  .option('--strip <prefix>', 'taken off the names: module.')
+  .option('--shard <MB>', 'safetensors: files of at most so much, and an index', whole(1))
+  .option('--force', 'replace a file that is there', false)
+  .option('--json', 'one JSON object', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish convert resnet18.pth resnet18.safetensors
+  burnish convert runs/1/model.safetensors lenet.pt        for torch.load
+  burnish convert gan.pt generator.npz --key generator
+  burnish convert model.onnx weights.safetensors --dtype bfloat16`,
+  )
+  .action((from: string, to: string, options: ConvertOptions) =>
+    settle(() => convert(from, to, options)),
+  )
 
 await program.parseAsync()

@@ -4,7 +4,7 @@
 import { fail } from '../base/errors.js'
 import type { Shape } from '../base/shape.js'
 import { readNpy } from './npy.js'
-import { openPytorch, type PytorchValue } from './pytorch.js'
+import { openPytorch, PytorchTensor, type PytorchValue } from './pytorch.js'
 import { openSafetensors } from './safetensors.js'
 import { readShardIndex } from './shards.js'
 import { blobSource, bytesSource, fileSource, httpSource, type Source } from './source.js'
@@ -38,6 +38,8 @@ export interface TensorFile {
 
 /** What `loadState` and `openTensors` may be told. */
 export interface LoadStateOptions extends StateDictOptions {
+  /** All tensors of a PyTorch checkpoint, by their paths as `model.conv.weight`, instead of its state dict. */
+  readonly all?: boolean
   /** For addresses: further headers of the requests. */
   readonly headers?: { readonly [name: string]: string }
 }
@@ -195,7 +197,7 @@ async function safetensorsFile(source: Source): Promise<TensorFile> {
 
 async function pytorchFile(source: Source, options: LoadStateOptions): Promise<TensorFile> {
   const file = await openPytorch(source)
-  const state = stateDictOf(file.value, options, source.name)
+  const state = options.all ? byPath(file.value) : stateDictOf(file.value, options, source.name)
   const tensors = new Map<string, TensorEntry>()
   const first = new Map<string, string>()
   for (const [name, tensor] of state) {
@@ -215,6 +217,22 @@ async function pytorchFile(source: Source, options: LoadStateOptions): Promise<T
     },
     close: file.close,
   }
+}
+
+/** Every tensor of a value, by the keys on the way to it. */
+function byPath(value: PytorchValue): ReadonlyMap<string, PytorchTensor> {
+  const found = new Map<string, PytorchTensor>()
+  const visit = (part: PytorchValue, path: string): void => {
+    if (part instanceof PytorchTensor) found.set(found.has(path) ? `${path}'` : path, part)
+    else if (part instanceof Map)
+      for (const [key, item] of part) visit(item, path === '' ? String(key) : `${path}.${key}`)
+    else if (Array.isArray(part))
+      part.forEach((item: PytorchValue, i) => {
+        visit(item, path === '' ? String(i) : `${path}.${i}`)
+      })
+  }
+  visit(value, '')
+  return found
 }
 
 /** Files beside the index, each opened once. */

@@ -1,0 +1,137 @@
+// Opening what inspect and convert are given, by its content: files of tensors, and models whose weights are tensors too:
+// ONNX, TensorFlow.js (model.json), Keras (.keras, .h5).
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { readFile, realpath } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fail } from '../base/errors.js'
+import type { PlainGraph } from '../io/graph/plain.js'
+import { type LoadStateOptions, openTensors, type TensorFile } from '../io/load.js'
+import { fileSource } from '../io/source.js'
+import { encode, type HostTensor, type StoredTensor } from '../io/values.js'
+import { openZip } from '../io/zip.js'
+import type { Parameter } from '../tensor/parameter.js'
+
+export interface GraphSummary {
+  readonly inputs: readonly string[]
+  readonly outputs: readonly string[]
+  readonly nodes: number
+  /** How often each operator is there. */
+  readonly operators: { readonly [name: string]: number }
+}
+
+export interface AnyFile extends TensorFile {
+  readonly graph?: GraphSummary
+}
+
+const HEAD = 4096
+
+/** @throws BurnishError when it is of no format that is known, or damaged. */
+export async function openAny(path: string, options: LoadStateOptions = {}): Promise<AnyFile> {
+  switch (await kindOf(path)) {
+    case 'onnx':
+      return onnxFile(path)
+    case 'tfjs': {
+      const { loadTfjs } = await import('../io/tfjs/load.js')
+      return modelFile('TensorFlow.js', (await loadTfjs(path)).stateDict())
+    }
+    case 'keras': {
+      const { loadKeras } = await import('../io/keras/load.js')
+      return modelFile('Keras', (await loadKeras(path)).stateDict())
+    }
+    default:
+      return openTensors(path, options)
+  }
+}
+
+async function kindOf(path: string): Promise<'onnx' | 'tfjs' | 'keras' | 'tensors'> {
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return 'tensors'
+  const source = await fileSource(path)
+  try {
+    const head = await source.read(0, Math.min(HEAD, source.size))
+    if (head[8] === 0x7b && head.subarray(4, 8).every((byte) => byte === 0)) return 'tensors'
+    if ([0x89, 0x48, 0x44, 0x46].every((byte, i) => head[i] === byte)) return 'keras'
+    if (head[0] === 0x50 && head[1] === 0x4b)
+      return (await openZip(source)).has('config.json') ? 'keras' : 'tensors'
+    if (/^\s*\{/.test(new TextDecoder('latin1').decode(head.subarray(0, 64)))) {
+      const text = new TextDecoder().decode(await source.read(0, source.size))
+      return text.includes('"weightsManifest"') ? 'tfjs' : 'tensors'
+    }
+    // A model's first field is its ir_version, a small number.
+    return head[0] === 0x08 && head[1] < 32 ? 'onnx' : 'tensors'
+  } finally {
+    await source.close()
+  }
+}
+
+async function onnxFile(path: string): Promise<AnyFile> {
+  const { decodeModel } = await import('../io/onnx/wire.js')
+  const { readModel } = await import('../io/onnx/read.js')
+  const bytes = await readFile(path)
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const folder = await realpath(dirname(path))
+  const model = decodeModel(plain, path)
+  const { graph, version } = readModel(model, path, (location, offset, length) =>
+    piece(join(folder, location), offset, length),
+  )
+  const tensors = new Map<string, StoredTensor>()
+  for (const [name, tensor] of graph.constants) tensors.set(name, stored(tensor))
+  return { ...held(`ONNX, opset ${version}`, tensors), graph: summary(graph) }
+}
+
+/** A part of a file beside a model. */
+function piece(path: string, offset: number, length: number | undefined): Uint8Array {
+  const size = statSync(path, { throwIfNoEntry: false })?.size
+  if (size === undefined) throw fail(`${path}: there is no such file, beside the model`)
+  const end = length === undefined ? size : offset + length
+  if (!(offset <= end && end <= size))
+    fail(`${path}: bytes ${offset} … ${end} are asked for, it has ${size}`)
+  const bytes = new Uint8Array(end - offset)
+  const file = openSync(path, 'r')
+  try {
+    let done = 0
+    while (done < bytes.length) {
+      const read = readSync(file, bytes, done, bytes.length - done, offset + done)
+      if (read === 0) fail(`${path}: ends while it is read`)
+      done += read
+    }
+  } finally {
+    closeSync(file)
+  }
+  return bytes
+}
+
+function stored(tensor: StoredTensor | HostTensor): StoredTensor {
+  return 'bytes' in tensor ? tensor : encode(tensor)
+}
+
+function summary({ inputs, outputs, nodes }: PlainGraph): GraphSummary {
+  const operators: { [name: string]: number } = Object.create(null)
+  for (const { op } of nodes) operators[op] = (operators[op] ?? 0) + 1
+  const shown = inputs.map(
+    ({ name, dtype = '', shape }) =>
+      `${name} ${dtype}${shape === undefined ? '' : ` [${shape.map((n) => n ?? '?').join(', ')}]`}`,
+  )
+  return { inputs: shown, outputs, nodes: nodes.length, operators }
+}
+
+async function modelFile(
+  format: string,
+  state: { readonly [name: string]: Parameter },
+): Promise<AnyFile> {
+  const tensors = new Map<string, StoredTensor>()
+  for (const [name, parameter] of Object.entries(state)) {
+    const { dtype, shape } = parameter
+    tensors.set(name, encode({ dtype, shape, data: await parameter.data() }))
+  }
+  return held(format, tensors)
+}
+
+function held(format: string, tensors: ReadonlyMap<string, StoredTensor>): TensorFile {
+  return {
+    format,
+    tensors,
+    metadata: new Map(),
+    read: async (name) => tensors.get(name) ?? fail(`there is no tensor ${JSON.stringify(name)}`),
+    close: async () => {},
+  }
+}
