@@ -3,7 +3,9 @@ export { AlexNet } from './alexnet.js'
 export {
   Bert,
   BertForMaskedLM,
+  BertForQuestionAnswering,
   BertForSequenceClassification,
+  BertForTokenClassification,
   type BertInputs,
   type BertOptions,
   type BertOutput,
@@ -21,7 +23,24 @@ export {
   type SampleOptions,
 } from './generate.js'
 export { GoogLeNet, type GoogLeNetLogits } from './googlenet.js'
-export { GPT2, type GPT2Cache, type GPT2Options, type GPT2Past, nextTokenLoss } from './gpt2.js'
+export {
+  GPT2,
+  type GPT2Cache,
+  GPT2Model,
+  type GPT2Options,
+  type GPT2Past,
+  nextTokenLoss,
+} from './gpt2.js'
+export {
+  type HuggingFaceModel,
+  type HuggingFaceOptions,
+  type HuggingFaceReport,
+  loadHuggingFace,
+  type ModelOfTask,
+} from './huggingface.js'
+export type { Task } from './huggingface-families.js'
+export type { Preprocess } from './huggingface-preprocess.js'
+export { huggingFaceFiles, saveHuggingFace } from './huggingface-save.js'
 export { type InceptionLogits, InceptionV3 } from './inception.js'
 export { LeNet } from './lenet.js'
 export { type MaskOptions, maskTokens } from './masking.js'
@@ -50,7 +69,7 @@ export { type Seq2SeqOptions, Seq2SeqTransformer } from './transformer.js'
 export { UNet, type UNetOptions } from './unet.js'
 export type { ModelOptions } from './variants.js'
 export { VGG, type VGGOptions } from './vgg.js'
-export { VisionTransformer, type ViTSizes } from './vit.js'
+export { VisionTransformer, ViTFeatures, type ViTOutput, type ViTSizes } from './vit.js'
 export { Yolo, type YoloOptions } from './yolo.js'
 export type { Said } from './yolo-assign.js'
 export { YoloV1, type YoloV1Options } from './yolo-v1.js'
