@@ -1,8 +1,8 @@
 // HDF5 files, as far as Keras and h5py write them: groups, attributes, and datasets of numbers. After the HDF5 File Format
-// Specification 3.0: superblocks 0 to 3, object headers 1 and 2, symbol tables and compact links, contiguous, compact and
-// chunked data (B-tree 1; deflate, shuffle, checksums), strings of fixed and of variable length.
+// Specification 3.0: superblocks 0 to 3, object headers 1 and 2, symbol tables, links and attributes in headers and in heaps;
+// contiguous, compact and chunked data (B-tree 1; deflate, shuffle, checksums); strings of fixed and of variable length.
 //
-// Leaves out what `libver='latest'` alone writes (fractal heaps, newer chunk indices), links to other files, compounds.
+// Leaves out the chunk indices that `libver='latest'` alone writes, links to other files, compounds.
 // Every address is checked before it is read and every tree is walked once, so a damaged file is an error, never a loop.
 import { fail } from '../base/errors.js'
 import { Cursor, type Sizes } from './hdf5-cursor.js'
@@ -14,6 +14,7 @@ import {
   readDataType,
   readText,
 } from './hdf5-data.js'
+import { type HeapObject, heapObjects } from './hdf5-heap.js'
 import type { HostTensor } from './values.js'
 
 const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
@@ -21,6 +22,7 @@ const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
 const STARTS = [0, 512, 1024, 2048]
 /** More messages, links or nodes than any model has. */
 const MOST = 1 << 20
+const DEEPEST = 64
 
 const DATASPACE = 0x01
 const LINK_INFO = 0x02
@@ -151,6 +153,23 @@ export class Hdf5File {
     })
   }
 
+  /** The paths of all datasets, each once, those of a group in order of their names. */
+  datasets(): readonly string[] {
+    const found: string[] = []
+    const seen = new Set<number>()
+    const visit = (at: number, path: string, depth: number) => {
+      if (seen.has(at)) return
+      seen.add(at)
+      if (depth > DEEPEST) fail(`${this.where}: groups are nested more than ${DEEPEST} deep`)
+      const { links } = this.#entity(at)
+      if (links === undefined) found.push(path)
+      for (const name of [...(links?.keys() ?? [])].sort())
+        visit(links?.get(name) ?? at, path === '' ? name : `${path}/${name}`, depth + 1)
+    }
+    visit(this.#root, '', 0)
+    return found
+  }
+
   /** What lies at a path. */
   #find(path: string): Entity | undefined {
     let at = this.#root
@@ -175,12 +194,13 @@ export class Hdf5File {
     for (const { type, flags, at: data, size } of messages) {
       if (type === ATTRIBUTE && (flags & SHARED) === 0) this.#attribute(data, size, attributes)
       else if (type === ATTRIBUTE_INFO)
-        this.#refuseHeap(data, 2 + (this.#cursor.byte(data + 1) & 1 ? 2 : 0))
+        for (const object of this.#inHeap(data, 2))
+          this.#attribute(object.at, object.size, attributes)
       else if (type === SYMBOL_TABLE) this.#symbols(data, group())
       else if (type === LINK) this.#link(data, group())
       else if (type === LINK_INFO) {
-        group()
-        this.#refuseHeap(data, 2 + (this.#cursor.byte(data + 1) & 1 ? 8 : 0))
+        const into = group()
+        for (const object of this.#inHeap(data, 8)) this.#link(object.at, into)
       }
     }
     const entity = { messages, attributes, links }
@@ -188,9 +208,12 @@ export class Hdf5File {
     return entity
   }
 
-  #refuseHeap(at: number, skip: number): void {
-    if (!this.#cursor.isUndefined(at + skip))
-      fail(`${this.where}: keeps names in a fractal heap, as libver='latest' does; save it without`)
+  /** What a message of heap and tree lists; `indexSize` is that of a number which may stand in front. */
+  #inHeap(at: number, indexSize: number): readonly HeapObject[] {
+    const cursor = this.#cursor
+    const heap = at + 2 + (cursor.byte(at + 1) & 1 ? indexSize : 0)
+    if (cursor.isUndefined(heap)) return []
+    return heapObjects(cursor, cursor.address(heap), cursor.address(heap + cursor.sizes.offset))
   }
 
   /** The messages of an object's header, with those of its continuations. */

@@ -3,7 +3,7 @@
 export { type Downloaded, type DownloadOptions, download, type Progress } from './download.js'
 export { type Files, type HubOptions, openRepository, type Repository } from './hub.js'
 export { type Json, parseJson } from './json.js'
-export { loadKeras, loadKerasWeights } from './keras/load.js'
+export { type KerasOptions, loadKeras, loadKerasWeights, readKerasWeights } from './keras/load.js'
 export { KerasModel } from './keras/model.js'
 export {
   type FileInput,
@@ -49,7 +49,7 @@ export {
 } from './source.js'
 export { decodeState, encodeState } from './state.js'
 export { type StateDictOptions, stateDictOf } from './state-dict.js'
-export { loadTfjs, type TfjsOptions } from './tfjs/load.js'
+export { loadTfjs, readTfjsWeights, type TfjsOptions } from './tfjs/load.js'
 export type { ShardReader } from './tfjs/source.js'
 export {
   decode,

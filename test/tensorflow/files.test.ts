@@ -1,6 +1,7 @@
 // TensorFlow.js files as strangers may send them: quantised weights, several shards, JavaScript modules, and all that is
 // refused: paths out of the folder, absurd sizes, deep nesting, control flow, damage.
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
@@ -8,7 +9,7 @@ import { tensor } from '../../src/index.js'
 import { loadKeras } from '../../src/io/keras/load.js'
 import { KerasModel } from '../../src/io/keras/model.js'
 import { readLiteral } from '../../src/io/tfjs/literal.js'
-import { loadTfjs } from '../../src/io/tfjs/load.js'
+import { loadTfjs, readTfjsWeights } from '../../src/io/tfjs/load.js'
 import { decodeGroup, readManifest } from '../../src/io/tfjs/weights.js'
 import { fuzz } from '../fuzz.js'
 import { difference, uniform } from '../support.js'
@@ -129,6 +130,33 @@ test('files on disk, in shards that cut tensors anywhere', async () => {
   await expect(loadTfjs(join(folder, 'none.json'))).rejects.toThrow(
     /none\.json: there is no such file/,
   )
+})
+
+test('files on a server: shards beside model.json, with its query', async () => {
+  const asked: string[] = []
+  const server = createServer((request, response) => {
+    const { url = '' } = request
+    asked.push(url)
+    if (url.startsWith('/m/model.json')) response.end(json(manifest([kernel, bias], ['a b.bin'])))
+    else if (url.startsWith('/m/a%20b.bin')) response.end(bytes)
+    else response.writeHead(404).end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  try {
+    const base = `http://127.0.0.1:${port}`
+    expect(await outputs(await loadTfjs(`${base}/m/model.json?key=1`))).toEqual(expected)
+    expect(asked).toEqual(['/m/model.json?key=1', '/m/a%20b.bin?key=1'])
+    await expect(loadTfjs(`${base}/none.json`)).rejects.toThrow(
+      /none\.json: the server answered 404/,
+    )
+    const weights = await readTfjsWeights(`${base}/m/model.json`)
+    expect([...weights.keys()]).toEqual(['d/kernel', 'd/bias'])
+  } finally {
+    server.close()
+  }
+  await expect(loadTfjs('http://127.0.0.1:1/model.json')).rejects.toThrow(/cannot be fetched/)
 })
 
 test('models in JavaScript modules are read, and nothing of them runs', async () => {

@@ -69,6 +69,22 @@ export async function loadKerasWeights(
   freezeAsWritten(model)
 }
 
+/**
+ * The tensors of a Keras file by their paths in it, `layers/dense/vars/0` or `model_weights/dense/dense/kernel:0`,
+ * without the model: of `.h5` and `.weights.h5` files, and of `.keras` archives.
+ * @throws BurnishError when it is damaged, or holds something else than numbers.
+ */
+export async function readKerasWeights(
+  source: string | URL | Uint8Array,
+): Promise<ReadonlyMap<string, HostTensor>> {
+  const { bytes, where } = await bytesOf(source)
+  const inside = isHdf5(bytes) ? undefined : readZip(bytes, where).get('model.weights.h5')
+  if (inside === undefined && !isHdf5(bytes))
+    throw fail(`${where}: is neither a .keras archive nor an HDF5 file`)
+  const file = new Hdf5File(inside?.read() ?? bytes, where)
+  return new Map(file.datasets().map((path) => [path, file.tensor(path)]))
+}
+
 async function bytesOf(source: string | URL | Uint8Array) {
   if (source instanceof Uint8Array) return { bytes: source, where: 'keras' }
   const address = source instanceof URL ? source.href : source

@@ -49,6 +49,18 @@ export async function loadTfjs(
   return layersModel(fields, () => readWeights(model, files), where, options)
 }
 
+/**
+ * The weights of a TensorFlow.js model by their names, quantised ones as float32, without the model.
+ * @throws BurnishError as loadTfjs.
+ */
+export async function readTfjsWeights(
+  source: string | URL | Uint8Array,
+  options: Pick<TfjsOptions, 'shard'> = {},
+): Promise<ReadonlyMap<string, HostTensor>> {
+  const files = openFiles(source, options.shard)
+  return readWeights(fieldsOf(await files.model(), files.where), files)
+}
+
 async function layersModel(
   fields: Fields,
   weights: () => Promise<ReadonlyMap<string, HostTensor>>,
