@@ -43,7 +43,7 @@ const facts = {
     task: 'images',
     about: 'drawn symbols: MobileNetV4-Conv-Small, 0.35 of the width, 411 symbols of Typst',
     paper: 'Qin et al. 2024',
-    parameters: 1_682_791,
+    parameters: 1_147_763,
     features: 1280,
     classes: 411,
     preprocessing: {
@@ -77,7 +77,7 @@ const facts = {
     task: 'images',
     about: 'colour photographs: the MobileNetV3 under a CenterNet that finds the objects of COCO',
     paper: 'Howard et al. 2019; Zhou et al. 2019',
-    parameters: 1_600_000,
+    parameters: 1_692_984,
     features: 120,
     classes: 0,
     preprocessing: {
@@ -110,12 +110,12 @@ const facts = {
     task: 'images',
     about: 'colour photographs and drawings: MobileNetV2 with its batch norms, 5 classes of NSFWJS',
     paper: 'Sandler et al. 2018',
-    parameters: 2_620_000,
+    parameters: 2_585_349,
     features: 1280,
     classes: 5,
     preprocessing: {
       about: 'red, green, blue from 0 to 1',
-      image: { shape: [3, 224, 224], range: [0, 1], anySize: false },
+      image: { shape: [3, 224, 224], range: [0, 1], anySize: true },
     },
     license: 'MIT',
     source: 'github.com/infinitered/nsfwjs; the first blocks as trained on ImageNet',
@@ -143,7 +143,7 @@ const facts = {
     task: 'sound',
     about: 'speech: 96 numbers of 0.76 s, learnt from keywords; the front end comes with it',
     paper: 'Lin et al. 2020',
-    parameters: 328_137,
+    parameters: 328_128,
     features: 96,
     classes: 0,
     preprocessing: {
@@ -179,7 +179,7 @@ const facts = {
     about:
       'English sentences: the Universal Sentence Encoder Lite, 2 layers, 512 numbers of length 1',
     paper: 'Cer et al. 2018',
-    parameters: 6_980_000,
+    parameters: 6_975_744,
     features: 512,
     classes: 0,
     preprocessing: {

@@ -76,8 +76,9 @@ export function readPieces(bytes: Uint8Array, where: string): UnigramPiece[] {
   if (!Array.isArray(found)) throw fail(`${where}: is no list of pieces`)
   return found.map((piece: unknown, i) => {
     const [text, score]: readonly unknown[] = Array.isArray(piece) ? piece : []
-    if (typeof text !== 'string' || typeof score !== 'number')
+    if (typeof text !== 'string' || (typeof score !== 'number' && score !== null))
       throw fail(`${where}: piece ${i} is not [text, score]`)
-    return { text, score }
+    // The vocabulary lost the scores of pieces with a colon; its own tokenizer then takes 0, and so was it used.
+    return { text, score: score ?? 0 }
   })
 }
