@@ -555,3 +555,14 @@ test('moments of channels far from 0 keep their digits', () => {
   const graph = { outputs: [parts.mean, parts.variance], updates: [] }
   agree(graph, () => pixels, 1e-5)
 })
+
+test('what is needed late is made late', () => {
+  const { float, bind } = inputs()
+  let y: g.Node = float(2, 64)
+  for (let layer = 0; layer < 20; layer++) {
+    const weights = g.map('exp', g.map('neg', g.map('exp', float(64, 64))))
+    y = g.map('tanh', g.contract(matmulSpec([], 2, 64, 64), y, weights))
+  }
+  const got = agree({ outputs: [y], updates: [] }, bind)
+  expect(got.program.arenaBytes).toBeLessThan(4 * 64 * 64 * 4)
+})

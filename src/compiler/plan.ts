@@ -340,6 +340,34 @@ function computedBy(group: Group): readonly Node[] {
   }
 }
 
+/**
+ * Moves groups to the region before that of their first user, where that keeps less in memory: a result that is used
+ * much later need not wait there, if what it is made of is there then anyway.
+ */
+function sink(groups: readonly Group[], levels: Map<Group, number>): void {
+  const users = new Map<Group, Group[]>()
+  for (const group of groups)
+    for (const need of group.needs) {
+      const list = users.get(need)
+      if (list) list.push(group)
+      else users.set(need, [group])
+    }
+  const bytes = ({ members }: Group) =>
+    members.reduce((n, { node }) => n + sizeOf(node.shape) * itemSize[node.dtype], 0)
+  const levelOf = (group: Group) => levels.get(group) ?? 0
+  const others = groups.filter((g) => !g.commit && (g.kind === 'rows' || g.kind === 'contract'))
+  for (const group of others.sort((a, b) => levelOf(b) - levelOf(a))) {
+    const list = users.get(group)
+    if (!list || list.some((user) => user.commit)) continue
+    const latest = Math.min(...list.map(levelOf)) - 1
+    if (latest <= levelOf(group)) continue
+    const kept = [...group.needs].filter(
+      (need) => !users.get(need)?.some((user) => user.commit || levelOf(user) > latest),
+    )
+    if (kept.reduce((n, need) => n + bytes(need), 0) <= bytes(group)) levels.set(group, latest)
+  }
+}
+
 /** A group's region: after all it needs; commits after everything else. */
 function schedule(groups: readonly Group[]): Group[][] {
   const levels = new Map<Group, number>()
@@ -353,6 +381,8 @@ function schedule(groups: readonly Group[]): Group[][] {
     levels.set(group, at)
     return at
   }
+  for (const group of groups) level(group)
+  sink(groups, levels)
   const gather = (list: readonly Group[]): Group[][] => {
     const out: Group[][] = []
     for (const group of list) {
