@@ -1,4 +1,4 @@
-// Convolutions by transformed tiles (winograd.ts), forward and as the gradient for the input, through WebAssembly and C,
+// Convolutions by transformed tiles (winograd.ts), forward and as the gradients for input and weights, through WebAssembly and C,
 // against the interpreter's float64.
 import { afterAll, describe, expect, it } from 'vitest'
 import { gradients } from '../src/autograd/grad.js'
@@ -154,6 +154,12 @@ const transformed = ({ kernels }: Program) =>
   kernels.filter(({ buffers }) => buffers.filter(({ name }) => name.startsWith('row')).length === 2)
     .length
 
+/** How many images and gradients are transformed into memory: two for each gradient of weights. */
+const inMemory = ({ regions }: Program) =>
+  regions
+    .flatMap(({ steps }) => steps)
+    .filter(({ what }) => /^contract \[4, 4(, \d+){4}\]$/.test(what)).length
+
 function compare(found: ArrayLike<number>, exact: ArrayLike<number>, what: string): void {
   let largest = 0
   let error = 0
@@ -180,17 +186,21 @@ describe('transformed convolutions', () => {
   for (const { build, at } of cases) {
     // Each forward, and as the gradient for its input.
     const convolutions = build === some ? 1 : build === alone ? 2 : 4
+    // For weights: where the image has its channels last, as the second of a block.
+    const gradients = build === block ? 1 : 0
     const name = `${build.name} ${Object.values(at)}`
     const { graph, bind, exact } = prepare(build, at)
     it(`WebAssembly: ${name}`, () => {
       const { program, outputs } = runGraph(graph, bind, { machine: wasm })
       expect(transformed(program)).toBe(convolutions)
+      expect(inMemory(program)).toBe(2 * gradients)
       for (const [i, values] of outputs.entries()) compare(values, exact[i], `${name} output ${i}`)
     })
     it.skipIf(!present)(`C: ${name}`, async () => {
       const inputs = inputsOf(graph)
       const program = compileGraph(graph, native, inputs)
       expect(transformed(program)).toBe(convolutions)
+      expect(inMemory(program)).toBe(2 * gradients)
       const fill = () =>
         program.arguments.map(({ bytes }, i) => {
           const out = new Uint8Array(bytes)

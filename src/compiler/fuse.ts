@@ -173,6 +173,7 @@ class Grouping {
   private foldable(chain: readonly Node[]): readonly Node[] {
     const [core] = chain
     if (core.kind === 'contract' && isWinograd(core.spec)) {
+      if (core.spec.winograd.role !== 'product') return [core]
       const view = chain.findIndex((node) => node.kind === 'view')
       const maps = view < 0 ? chain : chain.slice(0, view)
       const domain = contractDomain(maps, this.inMemoryOrLocal)

@@ -3,10 +3,9 @@
 // channels 16 small matrix products with the weights, [4, 4, tile, width], and from those the block's pixels, with the
 // maps that follow the convolution. All of a block stays in the second-level cache.
 import { invariant } from '../base/errors.js'
-import { axisIndex, linear, rangeOf } from './access.js'
+import { axisIndex, linear } from './access.js'
 import {
   addAffine,
-  affineKey,
   call,
   coefficientOf,
   constant,
@@ -23,17 +22,22 @@ import {
 import { Builder, NeedsScalar } from './builder.js'
 import { type ContractDomain, contractDomain } from './contraction.js'
 import type { ContractGroup } from './group.js'
-import type { Affine, Expr, Inside, Local, Variable } from './kernel.js'
+import type { Affine, Inside, Local, Variable } from './kernel.js'
 import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
 import type { Machine } from './program.js'
 import { isWinograd, only, type WinogradContract } from './winograd.js'
+import { lowerBack, lowerTransform } from './winograd-gradient-kernel.js'
 import { type Box, chooseBlock, type Placing, pixels, placeIn, tilesOf } from './winograd-tiles.js'
+import { transformTile } from './winograd-transform.js'
 import { four, imageOf, pixelsOf, turned, weightsOf } from './winograd-transforms.js'
 
 export function lowerWinograd(group: ContractGroup, context: LowerContext): Lowered {
   const { spec } = group.core
   invariant(isWinograd(spec), () => 'a contraction in its own name')
-  if (spec.winograd.role === 'weights') return lowerWeights(group, context)
+  const { role } = spec.winograd
+  if (role === 'weights') return lowerWeights(group, context)
+  if (role === 'back') return lowerBack(group, spec, context)
+  if (role !== 'product') return lowerTransform(group, spec, context)
   try {
     return lowerProduct(group, spec, context, true)
   } catch (error) {
@@ -218,53 +222,22 @@ class Product {
     const from = this.operands.of(a.base)
     invariant(from !== undefined, () => 'an image that is not in memory')
     const [high, low, channel] = summed
-    const { lanes } = machine
-    const at = (affine: Affine, i: number, j: number) =>
-      substitute(substitute(place.at(affine, 0, 0), high, constant(i)), low, constant(j))
-    const held = (i: number, j: number) =>
-      a.inside
-        .map(({ affine, extent }): Inside => ({ affine: at(affine, i, j), extent }))
-        .filter(({ affine, extent }) => {
-          const [least, most] = rangeOf(affine, domain.space)
-          return least < 0 || most >= extent
-        })
-    const column = (fetch: (value: Expr, i: number, j: number) => Expr) => {
-      b.loop(channel, 0, this.channels, lanes, () => {
-        const d = four.map((i) =>
-          four.map((j) => {
-            const there = at(a.at, i, j)
-            const stride = coefficientOf(there, channel)
-            return fetch(load('float32', from, there, { lanes, stride }), i, j)
-          }),
-        )
-        const once = turned(d).map((values) => imageOf(b, values))
-        turned(once).forEach((row, r) => {
-          imageOf(b, row).forEach((value, s) => {
-            const to = addAffine(scaleAffine(place.number, this.rowStride), ofVariable(channel))
-            b.emit(store(this.image, shiftAffine(to, (4 * r + s) * this.imageStride), value))
-          })
-        })
-      })
-    }
-    const whole = () => column((value) => b.here(value))
-    const clipped = () =>
-      column((value, i, j) => {
-        const conditions = held(i, j)
-        if (conditions.length === 0) return b.here(value)
-        const local = b.local('f32', lanes)
-        b.when(
-          conditions,
-          () => b.emit(set(local, value)),
-          () => b.emit(set(local, num('f32', 0, lanes))),
-        )
-        return localOf(local)
-      })
-    const corners = new Map<string, Inside>()
-    for (const i of [0, 3])
-      for (const j of [0, 3])
-        for (const one of held(i, j)) corners.set(`${affineKey(one.affine)} ${one.extent}`, one)
-    if (corners.size === 0) whole()
-    else b.when([...corners.values()], whole, clipped)
+    transformTile(b, domain.space, {
+      from,
+      at: a.at,
+      inside: a.inside,
+      place: (affine) => place.at(affine, 0, 0),
+      taps: [high, low],
+      size: 4,
+      channel,
+      channels: this.channels,
+      lanes: machine.lanes,
+      of: imageOf,
+      write: (r, s, value) => {
+        const to = addAffine(scaleAffine(place.number, this.rowStride), ofVariable(channel))
+        b.emit(store(this.image, shiftAffine(to, (4 * r + s) * this.imageStride), value))
+      },
+    })
   }
 
   /** 16 products [tile, c] · [c, width]. */

@@ -34,3 +34,19 @@ export function pixelsOf(b: Builder, [m0, m1, m2, m3]: readonly Expr[]): Expr[] 
 export function turned<T>(rows: readonly (readonly T[])[]): T[][] {
   return rows[0].map((_, j) => rows.map((row) => row[j]))
 }
+
+/** A column: [g0, g0 + g1, g0 − g1, −g1]. */
+export function gradientOf(b: Builder, [g0, g1]: readonly Expr[]): Expr[] {
+  return [g0, b.here(call('add', g0, g1)), b.here(call('sub', g0, g1)), b.here(call('neg', g1))]
+}
+
+/** Gᵀ column: [m0 + (m1 + m2) / 2, (m1 − m2) / 2, (m1 + m2) / 2 + m3]. */
+export function tapsOf(b: Builder, [m0, m1, m2, m3]: readonly Expr[]): Expr[] {
+  const half = num('f32', 0.5)
+  const middle = b.here(call('mul', call('add', m1, m2), half))
+  return [
+    b.here(call('add', m0, middle)),
+    b.here(call('mul', call('sub', m1, m2), half)),
+    b.here(call('add', middle, m3)),
+  ]
+}

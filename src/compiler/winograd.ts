@@ -22,19 +22,23 @@ import type { Prepared } from './compile.js'
 import { type ContractDomain, contractDomain } from './contraction.js'
 import type { Affine, Variable } from './kernel.js'
 import type { Machine } from './program.js'
+import { gradientByTiles } from './winograd-gradient.js'
 
 /** Channels, in and out, below which the transforms cost more than they save. */
-const LEAST_CHANNELS = 32
+export const LEAST_CHANNELS = 32
 /** Pixels of the output that must share the transformed weights. */
-const LEAST_PIXELS = 256
+export const LEAST_PIXELS = 256
 /** Products of the direct convolution for one of this, counting those of tiles that hang over the edge. */
-const LEAST_GAIN = 1.4
+export const LEAST_GAIN = 1.4
 
 /** A contraction in name: what winograd-kernel.ts makes of it. */
 export interface WinogradContract extends Contract {
   readonly winograd: {
-    /** `weights`: [o / width, 4, 4, c, width] of the weights. `product`: [n, y, x, o] of the image and those. */
-    readonly role: 'weights' | 'product'
+    /**
+     * `weights`: [o / width, 4, 4, c, width] of the weights. `product`: [n, y, x, o] of the image and those. `image`,
+     * `gradient`, `back`: see winograd-gradient.ts.
+     */
+    readonly role: 'weights' | 'product' | 'image' | 'gradient' | 'back'
     /** Output channels side by side in the transformed weights. */
     readonly width: number
     /** Those of the direct convolution; what the weights cost is theirs too. */
@@ -75,7 +79,9 @@ export function transformConvolutions(prepared: Prepared, machine: Machine): Pre
             () =>
               fitting(found, image, weightsOf(same.args[1 - found.image], found), forced) ?? same,
           )
-        : same,
+        : same.kind === 'contract'
+          ? inPlaceOf(node, () => gradientByTiles(same, machine, forced) ?? same)
+          : same,
     )
   }
   return {
