@@ -1,8 +1,10 @@
 // The fuzzer itself, on readers with faults; and the formats of tensors under it.
 import { describe, expect, test } from 'vitest'
-import { fail } from '../src/base/errors.js'
+import { BurnishError, fail } from '../src/base/errors.js'
 import { sizeOf } from '../src/base/shape.js'
 import { readNpy, readNpz, writeNpy, writeNpz } from '../src/io/npy.js'
+import { PytorchTensor, type PytorchValue, readPytorch, tensorsOf } from '../src/io/pytorch.js'
+import { writePytorch } from '../src/io/pytorch-write.js'
 import { readSafetensors, writeSafetensors } from '../src/io/safetensors.js'
 import { fileItemSize, type StoredTensor } from '../src/io/values.js'
 import { readZip, writeZip } from '../src/io/zip.js'
@@ -111,4 +113,58 @@ test('zip: what is read is what was written', async () => {
         throw new Error(`${name} holds ${bytes.length} other bytes`)
   }
   await fuzz('zip', good, read, { check })
+})
+
+const value = {
+  model: Object.fromEntries(tensors),
+  epoch: 3,
+  rates: [0.5, 2 ** 40, -7],
+  note: 'größe',
+}
+/** Every tensor of a checkpoint has its bytes, and the whole can be walked and shown. */
+function holds(found: PytorchValue): void {
+  for (const tensor of tensorsOf(found)) fits(tensor)
+  const walk = (part: PytorchValue): number => {
+    if (part instanceof PytorchTensor || typeof part !== 'object' || part === null) return 1
+    if (part instanceof Map)
+      return [...part].flat().reduce((sum: number, item) => sum + walk(item), 1)
+    return part instanceof Uint8Array
+      ? 1
+      : [...part].reduce((sum: number, item) => sum + walk(item), 1)
+  }
+  walk(found)
+}
+
+test('PyTorch archives', async () => {
+  const golden = ['bnnet.pt', 'views.pt'].flatMap((name) => goldenBytes(name) ?? [])
+  await fuzz('pt', [writePytorch(value), ...golden], readPytorch, { check: holds })
+})
+
+test('pickles in whole archives', async () => {
+  const good = [writePytorch(value), ...['views.pt'].flatMap((name) => goldenBytes(name) ?? [])]
+  const archives = good.map((bytes) =>
+    [...readZip(bytes)].map(
+      ([name, entry]) => [name.replace(/^[^/]*/, 'm'), entry.read()] as const,
+    ),
+  )
+  const pickles = archives.map((entries) => new Map(entries).get('m/data.pkl') ?? new Uint8Array())
+  // A pickle is read with the storages of each file in turn, as its mutation may be of any.
+  const read = (pickle: Uint8Array) => {
+    let refused: unknown
+    for (const entries of archives)
+      try {
+        return readPytorch(writeZip(new Map([...entries, ['m/data.pkl', pickle]])))
+      } catch (error) {
+        if (!(error instanceof BurnishError)) throw error
+        refused = error
+      }
+    throw refused
+  }
+  const { read: done } = await fuzz('pickle', pickles, read, { check: holds })
+  expect(done).toBeGreaterThan(500)
+})
+
+test('the older stream of PyTorch', async () => {
+  const golden = goldenBytes('bnnet_legacy.pt')
+  if (golden) await fuzz('pt (legacy)', [golden], readPytorch, { check: holds })
 })
