@@ -31,6 +31,7 @@ export {
   type ProfilePlan,
   type TrainingBatches,
 } from './fit.js'
+export { findLearningRate, type LrCurve, type LrFinderOptions } from './lr-finder.js'
 export { accuracy, type Metric, meanOf, topK, type Values } from './metrics.js'
 export { type Confusion, confusion, predict } from './predict.js'
 export {
@@ -45,3 +46,4 @@ export {
 } from './profile.js'
 export type { Runs } from './timed.js'
 export type { Trace, TraceEvent } from './trace.js'
+export { gradualUnfreezing, type UnfreezingStage } from './unfreezing.js'
