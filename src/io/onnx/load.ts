@@ -1,0 +1,156 @@
+// ONNX models as trainable modules: from bytes, a path or an address.
+import { BurnishError, fail } from '../../base/errors.js'
+import type { Shape } from '../../base/shape.js'
+import { GraphModule } from '../graph/module.js'
+import { operators } from './operators/index.js'
+import { readModel } from './read.js'
+import { checkLocation, type ExternalData } from './tensors.js'
+import { decodeModel, type Model } from './wire.js'
+
+export interface OnnxOptions {
+  /** Files of weights beside the model, by the names it has for them, where it is given as bytes. */
+  readonly external?: ReadonlyMap<string, Uint8Array>
+  /** The outputs to compute, by the names of any values in the graph; default: its own. */
+  readonly outputs?: readonly string[]
+  /** Whether a float constant is trained; undefined leaves it to the rule (docs/onnx.md). */
+  readonly parameters?: (name: string, shape: Shape) => boolean | undefined
+}
+
+/**
+ * Reads an ONNX model (opset 7 to 21) as a Module: its weights are parameters under their names in the file, so that it
+ * can be trained; `run({ name: x })` gives its outputs by name, `forward(x)` the only one. It is in evaluation mode.
+ *
+ *     const model = await loadOnnx('resnet18.onnx')
+ *     const { logits } = model.run({ image }) // [N, 3, 224, 224] → [N, 1000]
+ *
+ * @throws BurnishError when the file is damaged, of another opset, reads outside of its folder, or naming every node
+ * whose operator is not covered (docs/onnx.md).
+ */
+export async function loadOnnx(
+  source: Uint8Array | string | URL,
+  options: OnnxOptions = {},
+): Promise<GraphModule> {
+  if (source instanceof Uint8Array)
+    return loadOnnxBytes(source, 'ONNX model', options, inMemory(options.external, 'ONNX model'))
+  const address = String(source)
+  if (/^https?:/.test(address)) {
+    const model = decodeModel(await fetched(address), address)
+    const files = new Map<string, Uint8Array>()
+    for (const location of locationsOf(model, address))
+      files.set(location, await fetched(new URL(location, address).href))
+    return build(model, address, options, inMemory(files, address))
+  }
+  const fs = await import('node:fs')
+  const { dirname, join, sep } = await import('node:path')
+  const { fileURLToPath } = await import('node:url')
+  const path = source instanceof URL || /^file:/.test(address) ? fileURLToPath(source) : address
+  const read = (file: string) => {
+    try {
+      return new Uint8Array(fs.readFileSync(file))
+    } catch (error) {
+      return fail(`${file}: cannot be read: ${error instanceof Error ? error.message : error}`)
+    }
+  }
+  const bytes = read(path)
+  const external: ExternalData = (location, offset, length) => {
+    checkLocation(location, path)
+    const folder = fs.realpathSync(dirname(path))
+    const file = join(folder, location)
+    if (!fs.existsSync(file)) throw fail(`${path}: its data are in ${location}, which is not there`)
+    // A link may lead anywhere.
+    const real = fs.realpathSync(file)
+    if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep))
+      fail(`${path}: ${location} is a link out of the model's folder`)
+    const { size } = fs.statSync(real)
+    const end = checkRange(path, location, offset, length, size)
+    const part = new Uint8Array(end - offset)
+    const handle = fs.openSync(real, 'r')
+    try {
+      let done = 0
+      while (done < part.length) {
+        const count = fs.readSync(handle, part, done, part.length - done, offset + done)
+        if (count === 0) throw fail(`${path}: ${location} ended while it was read`)
+        done += count
+      }
+    } finally {
+      fs.closeSync(handle)
+    }
+    return part
+  }
+  return loadOnnxBytes(bytes, path, options, external)
+}
+
+/** As loadOnnx, of bytes at hand and at once; `where` begins errors. */
+export function loadOnnxBytes(
+  bytes: Uint8Array,
+  where: string,
+  options: OnnxOptions = {},
+  external?: ExternalData,
+): GraphModule {
+  return build(decodeModel(bytes, where), where, options, external)
+}
+
+function build(
+  model: Model,
+  where: string,
+  { outputs, parameters }: OnnxOptions,
+  external: ExternalData | undefined,
+): GraphModule {
+  const { graph, version } = readModel(model, where, external)
+  try {
+    return new GraphModule(graph, operators, {
+      where,
+      version,
+      hint: 'docs/onnx.md lists what is supported',
+      ...(outputs ? { outputs } : {}),
+      ...(parameters ? { parameters } : {}),
+    })
+  } catch (error) {
+    if (error instanceof BurnishError && !error.message.startsWith(where))
+      error.message = `${where}: ${error.message}`
+    throw error
+  }
+}
+
+function checkRange(
+  where: string,
+  location: string,
+  offset: number,
+  length: number | undefined,
+  size: number,
+): number {
+  const end = length === undefined ? size : offset + length
+  if (offset > size || end > size)
+    fail(`${where}: bytes ${offset} to ${end} of ${location} are wanted, but it has ${size}`)
+  return end
+}
+
+function inMemory(
+  files: ReadonlyMap<string, Uint8Array> | undefined,
+  where: string,
+): ExternalData | undefined {
+  if (files === undefined) return undefined
+  return (location, offset, length) => {
+    const file = files.get(location)
+    if (file === undefined)
+      throw fail(`${where}: its data are in the file ${location}, which is not in { external }`)
+    return file.subarray(offset, checkRange(where, location, offset, length, file.length))
+  }
+}
+
+function locationsOf({ graph }: Model, where: string): Set<string> {
+  const found = new Set<string>()
+  for (const { dataLocation, externalData = [] } of graph?.initializer ?? []) {
+    const location = externalData.find(({ key }) => key === 'location')?.value
+    if (dataLocation !== 1 || location === undefined) continue
+    checkLocation(location, where)
+    found.add(location)
+  }
+  return found
+}
+
+async function fetched(address: string): Promise<Uint8Array> {
+  const response = await fetch(address)
+  if (!response.ok) throw fail(`${address}: the server answered ${response.status}`)
+  return new Uint8Array(await response.arrayBuffer())
+}

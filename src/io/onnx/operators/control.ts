@@ -1,0 +1,81 @@
+// Control flow while tracing: a branch whose condition is known is taken, a loop whose count and condition are known is
+// unrolled; any other is refused when it is met. And quantised values, computed as floats.
+import { stack, type Tensor, where } from '../../../tensor/tensor.js'
+import type { Call } from '../../graph/call.js'
+import type { Value } from '../../graph/host.js'
+import { hostValue } from '../../graph/host.js'
+import type { Table } from './table.js'
+
+function branch(call: Call): readonly Value[] {
+  const condition = call.known(0)
+  if (condition === undefined)
+    call.fail(
+      'its condition is computed from data; only conditions on shapes and constants are supported',
+    )
+  return call.body(condition.data[0] ? 'then_branch' : 'else_branch', [])
+}
+
+const MOST_TURNS = 1024
+
+function loop(call: Call): readonly Value[] {
+  const count = call.has(0) ? call.known(0)?.data[0] : Infinity
+  let condition: Value | undefined = call.has(1) ? call.value(1) : hostValue('bool', [], [1])
+  let carried = call.inputs.slice(2).map((_, i) => call.value(i + 2))
+  const collected: Tensor[][] = []
+  if (count === undefined)
+    call.fail(
+      'its number of turns is computed from data; only loops whose count is known are supported',
+    )
+  for (let turn = 0; turn < count; turn++) {
+    if (condition === undefined || !('data' in condition) || typeof condition.data === 'function')
+      call.fail('its condition is computed from data; only conditions that are known are supported')
+    if (!condition.data[0]) break
+    if (turn >= MOST_TURNS) call.fail(`it takes more than ${MOST_TURNS} turns`)
+    const [next, ...results] = call.body('body', [
+      hostValue('int32', [], [turn]),
+      condition,
+      ...carried,
+    ])
+    condition = next
+    results.slice(carried.length).forEach((value, i) => {
+      collected[i] = [...(collected[i] ?? []), call.asTensor(value)]
+    })
+    carried = results.slice(0, carried.length)
+  }
+  const wanted = call.node.outputs.length - carried.length
+  if (collected.length < wanted) call.fail('it takes no turn, so that its outputs have no shape')
+  return [...carried, ...collected.map((list) => stack(list, 0))]
+}
+
+/** A scale or zero point laid along its axis. */
+function along(call: Call, i: number, x: Tensor): Tensor {
+  const t = call.tensor(i)
+  if (t.shape.length === 0 || (t.shape.length === 1 && t.shape[0] === 1)) return t.reshape()
+  if (t.shape.length !== 1) call.fail('blocks are not supported')
+  const axis = call.axis(call.int('axis', 1), x.shape.length)
+  return t.reshape(...x.shape.map((_, d) => (d === axis ? t.shape[0] : 1)))
+}
+
+function dequantize(call: Call): Tensor {
+  const x = call.tensor(0)
+  const scale = along(call, 1, x)
+  const centred = call.has(2) ? x.int().sub(along(call, 2, x).int()) : x.int()
+  return centred.float().mul(scale)
+}
+
+function quantize(call: Call): Tensor {
+  const x = call.tensor(0)
+  const zero = call.has(2) ? along(call, 2, x) : undefined
+  const rounded = x.div(along(call, 1, x)).round()
+  const placed = zero ? rounded.add(zero.float()) : rounded
+  const small = zero === undefined || zero.dtype === 'uint8'
+  const limited = small ? placed.clamp(0, 255) : placed.clamp(-128, 127)
+  return where(limited.eq(limited), limited, 0).to(small ? 'uint8' : 'int32')
+}
+
+export const control: Table = {
+  If: { run: branch },
+  Loop: { run: loop },
+  DequantizeLinear: { run: dequantize, fold: true },
+  QuantizeLinear: { run: quantize },
+}
