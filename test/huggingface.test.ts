@@ -1,0 +1,327 @@
+// Hugging Face folders: golden GPT-2 and BERT, torchvision's ViT and ResNet under transformers' names, and back again.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { setDevice, tensor } from '../src/index.js'
+import { readSafetensors, writeSafetensors } from '../src/io/index.js'
+import { decode, encode } from '../src/io/values.js'
+import {
+  BasicBlock,
+  Bert,
+  BertForMaskedLM,
+  BertForSequenceClassification,
+  Bottleneck,
+  create,
+  GPT2,
+  GPT2Model,
+  huggingFaceFiles,
+  loadHuggingFace,
+  ResNet,
+  saveHuggingFace,
+  VisionTransformer,
+  ViTFeatures,
+} from '../src/models/index.js'
+
+import type { Module } from '../src/nn/module.js'
+import { difference, fill, goldenJson, uniform } from './support.js'
+
+type Values = { [name: string]: { readonly shape: readonly number[]; readonly data: Float32Array } }
+type Files = { [name: string]: Uint8Array }
+
+const folder = mkdtempSync(join(tmpdir(), 'burnish-hf-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+beforeAll(async () => {
+  await setDevice('cpu', { threads: 2 })
+})
+
+const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
+const weights = (values: Values) =>
+  writeSafetensors(
+    new Map(
+      Object.entries(values).map(([name, { shape, data }]) => [
+        name,
+        encode({ dtype: 'float32', shape, data }),
+      ]),
+    ),
+  )
+const filled = (shapes: { readonly [name: string]: readonly number[] }): Values =>
+  Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => [name, { shape, data: fill(name, shape) }]),
+  )
+const renamed = (values: Values, to: (name: string) => string): Values =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [to(name), value]))
+const int = (rows: readonly (readonly number[])[]) =>
+  tensor(Int32Array.from(rows.flat()), { shape: [rows.length, rows[0].length] })
+const flat = (values: unknown): number[] => (values as readonly unknown[]).flat(9).map(Number)
+const namesIn = (file: Uint8Array) => [...readSafetensors(file).tensors.keys()].sort()
+const asFiles = async (model: Module<unknown>, options = {}): Promise<Files> =>
+  Object.fromEntries(await huggingFaceFiles(model, options))
+function fillAll(model: Module<unknown>): void {
+  for (const [name, parameter] of Object.entries(model.stateDict()))
+    if (parameter.dtype === 'float32')
+      parameter.set(tensor(fill(name, parameter.shape), { shape: parameter.shape }))
+}
+
+interface Golden {
+  readonly config: { readonly [field: string]: unknown }
+  readonly ids: readonly (readonly number[])[]
+  readonly state_dict: { readonly [name: string]: readonly number[] }
+  readonly logits?: unknown
+  readonly token_type_ids: readonly (readonly number[])[]
+  readonly attention_mask: readonly (readonly number[])[]
+  readonly last_hidden_state?: unknown
+  readonly pooler_output?: unknown
+}
+const golden = goldenJson<{ readonly gpt2: Golden; readonly bert: Golden }>('transformers.json')
+
+describe.skipIf(golden === undefined)("transformers' own values", () => {
+  const { gpt2, bert } = golden ?? ({} as { gpt2: Golden; bert: Golden })
+  const gptFiles = (values: Values, more = {}): Files => ({
+    'config.json': json({
+      ...gpt2.config,
+      model_type: 'gpt2',
+      architectures: ['GPT2LMHeadModel'],
+      ...more,
+    }),
+    'model.safetensors': weights(values),
+  })
+  const bertFiles = (values: Values, more = {}): Files => ({
+    'config.json': json({
+      ...bert.config,
+      model_type: 'bert',
+      architectures: ['BertModel'],
+      ...more,
+    }),
+    'model.safetensors': weights(values),
+  })
+  const masks = () => ({
+    tokenTypeIds: int(bert.token_type_ids),
+    attentionMask: int(bert.attention_mask),
+  })
+
+  test('GPT-2: names, with and without prefix, masks in the file, shards', async () => {
+    const values = filled(gpt2.state_dict)
+    const bare = renamed(values, (name) => name.replace(/^transformer\./, ''))
+    bare['h.0.attn.bias'] = { shape: [1, 1, 2, 2], data: new Float32Array(4) }
+    const [first, second] = [0, 1].map((half) =>
+      Object.fromEntries(Object.entries(values).filter((_, i) => i % 2 === half)),
+    )
+    const map = Object.fromEntries([
+      ...Object.keys(first).map((name) => [name, 'a.safetensors']),
+      ...Object.keys(second).map((name) => [name, 'b.safetensors']),
+    ])
+    const shards = {
+      'config.json': gptFiles(values)['config.json'],
+      'model.safetensors.index.json': json({ weight_map: map }),
+      'a.safetensors': weights(first),
+      'b.safetensors': weights(second),
+    }
+    for (const files of [gptFiles(values), gptFiles(bare), shards]) {
+      const { model, report, architecture } = await loadHuggingFace(files)
+      expect(architecture).toBe('GPT2LMHeadModel')
+      if (!(model instanceof GPT2)) throw new Error('no GPT2')
+      const found = await model.forward(int(gpt2.ids)).data()
+      expect(difference(found, flat(gpt2.logits), 1e-3)).toBeUndefined()
+      expect([report.missing, report.unexpected, report.mismatched]).toEqual([[], [], []])
+      expect(report.matched.length).toBe(Object.keys(gpt2.state_dict).length)
+    }
+    const { model } = await loadHuggingFace(gptFiles(bare), { task: 'feature-extraction' })
+    expect(model).toBeInstanceOf(GPT2Model)
+    const lost = { ...shards, 'a.safetensors': weights(second) }
+    await expect(loadHuggingFace(lost)).rejects.toThrow('a.safetensors has no transformer.')
+    const absent = {
+      ...shards,
+      'model.safetensors.index.json': json({ weight_map: { x: '../y' } }),
+    }
+    await expect(loadHuggingFace(absent)).rejects.toThrow('which is not there')
+  })
+
+  test('scaled scores of GPT-2 change what they should', async () => {
+    const values = filled(gpt2.state_dict)
+    const run = async (more: object) => {
+      const { model } = await loadHuggingFace(gptFiles(values, more), { task: 'text-generation' })
+      return model.forward(int(gpt2.ids)).data()
+    }
+    const [plain, unscaled, byLayer] = [
+      await run({}),
+      await run({ scale_attn_weights: false }),
+      await run({ scale_attn_by_inverse_layer_idx: true }),
+    ]
+    expect(difference(unscaled, plain, 1e-3)).toBeDefined()
+    expect(difference(byLayer, plain, 1e-3)).toBeDefined()
+  })
+
+  test('BERT: hidden states and pooler; old names, prefix, positions', async () => {
+    const values = filled(bert.state_dict)
+    const old = renamed(values, (name) =>
+      `bert.${name}`
+        .replace('LayerNorm.weight', 'LayerNorm.gamma')
+        .replace('LayerNorm.bias', 'LayerNorm.beta'),
+    )
+    old['bert.embeddings.position_ids'] = { shape: [1, 4], data: new Float32Array(4) }
+    old['cls.seq_relationship.weight'] = { shape: [2, 48], data: new Float32Array(96) }
+    for (const files of [bertFiles(values), bertFiles(old)]) {
+      const { model } = await loadHuggingFace(files)
+      if (!(model instanceof Bert)) throw new Error('no Bert')
+      const { lastHiddenState, poolerOutput } = model.forward(int(bert.ids), masks())
+      expect(
+        difference(await lastHiddenState.data(), flat(bert.last_hidden_state), 1e-3),
+      ).toBeUndefined()
+      const pooled = await poolerOutput?.data()
+      expect(difference(pooled ?? [], flat(bert.pooler_output), 1e-3)).toBeUndefined()
+    }
+    const { report } = await loadHuggingFace(bertFiles(old))
+    expect(report.unused).toEqual(['bert.embeddings.position_ids', 'cls.seq_relationship.weight'])
+  })
+
+  test('a head that is new, and one that is missing', async () => {
+    const files = bertFiles(filled(bert.state_dict))
+    const made = await loadHuggingFace(files, {
+      task: 'text-classification',
+      labels: ['a', 'b', 'c'],
+    })
+    expect(made.model).toBeInstanceOf(BertForSequenceClassification)
+    expect(made.labels).toEqual(['a', 'b', 'c'])
+    expect(made.report.missing).toEqual(['classifier.weight', 'classifier.bias'])
+    expect(made.report.notes).toEqual([
+      'made new, not from the checkpoint: classifier.weight, classifier.bias',
+    ])
+    expect((await made.model.forward(int(bert.ids)).data()).length).toBe(6)
+    const claims = bertFiles(filled(bert.state_dict), {
+      architectures: ['BertForSequenceClassification'],
+    })
+    await expect(loadHuggingFace(claims)).rejects.toThrow('missing are classifier.weight')
+    const saved = await asFiles(made.model, { from: made })
+    const other = await loadHuggingFace(saved, { numClasses: 5 })
+    expect(other.report.mismatched.map(({ name }) => name)).toEqual([
+      'classifier.weight',
+      'classifier.bias',
+    ])
+    expect((await loadHuggingFace(saved)).labels).toEqual(['a', 'b', 'c'])
+  })
+
+  test('what does not fit is told, and strict: false loads the rest', async () => {
+    const values = filled(bert.state_dict)
+    const { 'encoder.layer.0.output.dense.bias': _, ...lost } = values
+    await expect(loadHuggingFace(bertFiles(lost))).rejects.toThrow(
+      'missing are bert.encoder.layer.0.output.dense.bias',
+    )
+    const extra = { ...values, 'encoder.layer.0.extra': { shape: [1], data: new Float32Array(1) } }
+    await expect(loadHuggingFace(bertFiles(extra))).rejects.toThrow('unexpected are bert.encoder')
+    const { report } = await loadHuggingFace(bertFiles(lost), { strict: false })
+    expect(report.missing).toEqual(['bert.encoder.layer.0.output.dense.bias'])
+    for (const [more, message] of [
+      [{ vocab_size: 98 }, 'is [97, 48], by config.json [98, 48]'],
+      [{ num_hidden_layers: 3 }, 'no bert.encoder.layer.2'],
+      [{ vocab_size: -1 }, 'vocab_size is -1, but must be a whole number'],
+      [{ hidden_act: 'swoosh' }, 'hidden_act is "swoosh", but must be one of'],
+      [{ position_embedding_type: 'relative_key' }, 'only "absolute" is built'],
+      [{ is_decoder: true }, 'BERT sees both sides'],
+      [{ layer_norm_eps: 'small' }, 'layer_norm_eps is "small"'],
+      [
+        { model_type: 'llama' },
+        'model_type is "llama", but must be one of bert, gpt2, vit, resnet',
+      ],
+      [{ architectures: ['BertForNextSentencePrediction'] }, 'or give a task'],
+      [{ quantization_config: { bits: 4 } }, 'quantised weights are not read'],
+    ] as const)
+      await expect(loadHuggingFace(bertFiles(values, more))).rejects.toThrow(message)
+  })
+
+  test('masked words: tied weights are written once, under the names of transformers', async () => {
+    const { vocab_size: vocabSize } = bert.config as { vocab_size: number }
+    const sizes = { vocabSize, hiddenSize: 48, numAttentionHeads: 4, numHiddenLayers: 2 }
+    const model = new BertForMaskedLM({ ...sizes, intermediateSize: 96, maxPositionEmbeddings: 32 })
+    fillAll(model.eval())
+    const files = await asFiles(model)
+    expect(namesIn(files['model.safetensors']).filter((name) => name.startsWith('cls'))).toEqual([
+      'cls.predictions.bias',
+      'cls.predictions.transform.LayerNorm.bias',
+      'cls.predictions.transform.LayerNorm.weight',
+      'cls.predictions.transform.dense.bias',
+      'cls.predictions.transform.dense.weight',
+    ])
+    const again = await loadHuggingFace(files, { task: 'fill-mask' })
+    const want = await model.forward(int(bert.ids)).data()
+    expect(difference(await again.model.forward(int(bert.ids)).data(), want, 1e-6)).toBeUndefined()
+  })
+})
+
+describe('images', () => {
+  const picture = (channels: number, size: number) =>
+    tensor(uniform('image', [1, channels, size, size]), { shape: [1, channels, size, size] })
+
+  test('ViT: q, k, v of three layers; image classifier and features; there and back', async () => {
+    const sizes = { imageSize: 16, patchSize: 8, layers: 2, heads: 2, hidden: 12, mlp: 20 }
+    const model = new VisionTransformer({ ...sizes, layerNormEps: 1e-12 }, { numClasses: 3 })
+    fillAll(model.eval())
+    await saveHuggingFace(join(folder, 'vit'), model, { labels: ['x', 'y', 'z'] })
+    const files = await asFiles(model)
+    const names = namesIn(files['model.safetensors'])
+    expect(names).toContain('vit.encoder.layer.1.attention.attention.key.bias')
+    expect(names).toContain('vit.embeddings.patch_embeddings.projection.weight')
+    expect(names.every((name) => /^(vit|classifier)\./.test(name))).toBe(true)
+    const rows = decode(
+      readSafetensors(files['model.safetensors']).tensors.get(
+        'vit.encoder.layer.0.attention.attention.key.weight',
+      ) ?? expect.fail('no key'),
+      'key',
+    )
+    const joint = model.stateDict()['encoder.layers.encoder_layer_0.self_attention.in_proj_weight']
+    expect([...rows.data]).toEqual([...(await joint.data()).slice(144, 288)])
+    const again = await loadHuggingFace(join(folder, 'vit'), { task: 'image-classification' })
+    expect(again.labels).toEqual(['x', 'y', 'z'])
+    const want = await model.forward(picture(3, 16)).data()
+    expect(difference(await again.model.forward(picture(3, 16)).data(), want, 1e-6)).toBeUndefined()
+    const features = await loadHuggingFace(files, { task: 'feature-extraction' })
+    if (!(features.model instanceof ViTFeatures)) throw new Error('no ViTFeatures')
+    expect(features.model.forward(picture(3, 16)).lastHiddenState.shape).toEqual([1, 5, 12])
+    expect(features.model.pooler).toBe(undefined)
+  })
+
+  test('ResNet: basic blocks and bottlenecks, strides in either place; there and back', async () => {
+    const small = { planes: 8, numClasses: 4 }
+    for (const model of [
+      new ResNet(BasicBlock, [1, 2, 1, 1], small),
+      new ResNet(Bottleneck, [2, 1, 1, 1], small),
+      new ResNet(Bottleneck, [1, 1, 1, 1], { ...small, strideFirst: true, downsampleFirst: true }),
+    ]) {
+      fillAll(model.eval())
+      const files = await asFiles(model)
+      const names = namesIn(files['model.safetensors'])
+      expect(names).toContain('resnet.encoder.stages.1.layers.0.shortcut.normalization.running_var')
+      expect(names).toContain('resnet.embedder.embedder.convolution.weight')
+      expect(names).toContain('classifier.1.bias')
+      const again = await loadHuggingFace(files, { task: 'image-classification' })
+      expect(again.report.missing).toEqual([])
+      const want = await model.forward(picture(3, 64)).data()
+      const found = await again.model.forward(picture(3, 64)).data()
+      expect(difference(found, want, 1e-5)).toBeUndefined()
+    }
+  })
+
+  test("torchvision's ResNet-18 under transformers' names gives torchvision's logits", async (context) => {
+    interface Entry {
+      readonly name: string
+      readonly logits_first32: readonly number[]
+    }
+    const golden = goldenJson<{ readonly models: readonly Entry[] }>('models.json')
+    const entry = golden?.models.find(({ name }) => name === 'resnet18')
+    if (entry === undefined) return context.skip()
+    const model = create('resnet18')
+    fillAll(model.eval())
+    const { model: again } = await loadHuggingFace(await asFiles(model), {
+      task: 'image-classification',
+    })
+    const found = await again.forward(picture(3, 224)).data()
+    expect(difference(found.slice(0, 32), entry.logits_first32, 1e-3)).toBeUndefined()
+  })
+
+  test('what transformers lacks is refused', async () => {
+    await expect(asFiles(new ResNet(Bottleneck, [1, 1, 1, 1], { groups: 2 }))).rejects.toThrow(
+      'no ResNeXt',
+    )
+    await expect(asFiles(create('lenet'))).rejects.toThrow('LeNet is no model of transformers')
+  })
+})
