@@ -111,7 +111,8 @@ async function sourceOf(input: FileInput, options: LoadStateOptions): Promise<So
 }
 
 async function pathOf(input: string | URL): Promise<string> {
-  const path = input instanceof URL ? (await import('node:url')).fileURLToPath(input) : input
+  const isAddress = input instanceof URL || input.startsWith('file:')
+  const path = isAddress ? (await import('node:url')).fileURLToPath(input) : input
   const { stat } = await import('node:fs/promises')
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true
   if (!isFolder) return path
@@ -249,7 +250,7 @@ async function shardedFile(
     fail(
       `${source.name}: is an index of other files; give its path or address, beside which they are`,
     )
-  const address = typeof input === 'string' && !/^https?:/.test(input) ? source.name : String(input)
+  const address = /^https?:/.test(String(input)) ? String(input) : source.name
   const shards = new Map<string, TensorFile>()
   const close = async () => {
     for (const shard of shards.values()) await shard.close()
@@ -257,11 +258,14 @@ async function shardedFile(
   }
   const tensors = new Map<string, TensorEntry>()
   try {
-    for (const name of new Set(index.values()))
+    for (const name of new Set(index.values())) {
+      if (name.endsWith('.json'))
+        fail(`${source.name}: names another index, ${name}, as a file of tensors`)
       shards.set(
         name,
         await openTensors(address.replace(/[^/\\]*$/, encodedFor(address, name)), options),
       )
+    }
     for (const [tensor, name] of index) {
       const entry = shards.get(name)?.tensors.get(tensor)
       if (entry === undefined)
@@ -281,4 +285,4 @@ async function shardedFile(
 }
 
 const encodedFor = (address: string, name: string) =>
-  /^(https?|file):/.test(address) ? encodeURIComponent(name) : name
+  /^https?:/.test(address) ? encodeURIComponent(name) : name
