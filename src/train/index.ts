@@ -12,6 +12,13 @@ export {
   saveCheckpoint,
   type Trained,
 } from './checkpoint.js'
+export {
+  type CalibrationBin,
+  type ClassFigures,
+  type ClassificationReport,
+  classificationReport,
+  type ReportOptions,
+} from './classification.js'
 export { type Batches, type EvaluateOptions, evaluate, evaluator, type Loss } from './evaluate.js'
 export type {
   Callback,
