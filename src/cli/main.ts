@@ -115,6 +115,7 @@ Examples:
   burnish evaluate runs/digits                         how good it is, class by class
   burnish predict runs/digits seven.png                what it sees in a picture
   burnish inspect runs/digits                          the weights it ended with
+  burnish convert resnet18.pth resnet18.safetensors    the same tensors in another format
   burnish explain lenet                                what one training step does, kernel by kernel
   burnish profile resnet18                             where the time of a training step goes
   burnish models                                       the networks there are
@@ -393,7 +394,7 @@ program
   .command('convert')
   .summary('the tensors of a file in another format')
   .description(
-    'Writes the tensors of a file in another format. What comes in is told by its content: safetensors\nand *.index.json, PyTorch (.pt, .pth), .npz, .npy, ONNX, TensorFlow.js, Keras. What goes out is\ntold by the extension: .safetensors, .pt, .pth, .bin or .npz. Nothing in a file is ever run.',
+    'Writes the tensors of a file in another format. What comes in is told by its content: safetensors and\n*.index.json, PyTorch (.pt, .pth), .npz, .npy, ONNX, TensorFlow.js, Keras. What goes out is told by the\nextension: .safetensors, .pt, .pth, .bin or .npz. Nothing in a file is ever run.',
   )
   .argument('<in>', 'the file to read')
   .argument('<out>', 'the file to write; one that is there is kept unless --force is given')
@@ -421,5 +422,11 @@ Examples:
   .action((from: string, to: string, options: ConvertOptions) =>
     settle(() => convert(from, to, options)),
   )
+
+// A reader that has seen enough, such as `head`, ends the program without a fault.
+process.stdout.on('error', (error: Error & { readonly code?: string }) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(0)
+})
 
 await program.parseAsync()

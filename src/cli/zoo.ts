@@ -19,25 +19,27 @@ export function networks(kind: string | undefined): readonly Network[] {
     .map((one) => ({ ...one, recipe: one.name in models }))
 }
 
+/** A table of networks, and what to do with them. */
+export function networkRows(found: readonly Network[]): string {
+  const heading = ['NAME', 'KIND', 'PAPER', 'INPUT', 'PARAMETERS']
+  const rows = found.map(({ name, kind, paper, input, parameters, recipe }) => [
+    recipe ? `${name} *` : name,
+    kind,
+    paper,
+    input.join('×'),
+    count(parameters),
+  ])
+  const trained = found.some(({ recipe }) => recipe) ? '* burnish train NAME; ' : ''
+  const other = found.find(({ recipe }) => !recipe)
+  const rest = other ? `in a program: create('${other.name}') of burnish/models` : ''
+  return `${table([heading, ...rows], 4)}\n\n${trained}${rest}`
+}
+
 export function listNetworks(
   kind: string | undefined,
   options: { readonly json: boolean },
 ): Promise<void> {
   const found = networks(kind)
-  if (options.json) process.stdout.write(`${JSON.stringify(found)}\n`)
-  else {
-    const heading = ['NAME', 'KIND', 'PAPER', 'INPUT', 'PARAMETERS']
-    const rows = found.map(({ name, kind, paper, input, parameters, recipe }) => [
-      recipe ? `${name} *` : name,
-      kind,
-      paper,
-      input.join('×'),
-      count(parameters),
-    ])
-    const trained = found.some(({ recipe }) => recipe) ? '* burnish train NAME; ' : ''
-    const other = found.find(({ recipe }) => !recipe)
-    const rest = other ? `in a program: create('${other.name}') of burnish/models` : ''
-    process.stdout.write(`${table([heading, ...rows], 4)}\n\n${trained}${rest}\n`)
-  }
+  process.stdout.write(`${options.json ? JSON.stringify(found) : networkRows(found)}\n`)
   return Promise.resolve()
 }

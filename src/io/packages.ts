@@ -143,8 +143,11 @@ async function fetchArchive(
   const place = openPlace(options.cache, archiveKey(pin.integrity))
   // An archive that was fetched and not yet unpacked needs no registry.
   const kept = await place.kept()
-  const url =
-    kept?.note?.url ?? (options.offline ? DEFAULT_REGISTRY : await archiveUrl(pin, options))
+  if (options.offline && kept === undefined)
+    fail(
+      'it is neither in the cache nor installed, and offline no server is asked; get it once online',
+    )
+  const url = kept?.note?.url ?? (await archiveUrl(pin, options))
   const { onProgress } = options
   const archive = await download(url, {
     ...downloadOptions(options),

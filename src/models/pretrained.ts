@@ -1,6 +1,6 @@
 // Networks with trained weights: from their name to a module, wherever the files of the package are (io/packages.ts).
 import { fail } from '../base/errors.js'
-import { type PackageOptions, packageFiles } from '../io/packages.js'
+import type { PackageOptions } from '../io/packages.js'
 import type { PretrainedImages } from './pretrained-images.js'
 import type { PretrainedSound, PretrainedText } from './pretrained-others.js'
 import {
@@ -61,6 +61,7 @@ export async function pretrained<Name extends PretrainedName>(
   if (numClasses !== undefined && !(Number.isInteger(numClasses) && numClasses >= 1))
     fail(`pretrained ${name}: numClasses is ${numClasses}, but must be a whole number from 1`)
   const facts = pretrainedFacts[name]
+  const { packageFiles } = await import('../io/packages.js')
   const files = await packageFiles(facts.package, options)
   const file = (path: string): Promise<Uint8Array> => {
     const found = files.get(path)

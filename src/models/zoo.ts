@@ -11,6 +11,15 @@ import { inceptions } from './inception.js'
 import { lenets } from './lenet.js'
 import { mobilenetsV2 } from './mobilenet-v2.js'
 import { mobilenetsV3 } from './mobilenet-v3.js'
+import {
+  checkName,
+  listPretrained,
+  type PretrainedListed,
+  type PretrainedNetworks,
+  type PretrainedOptions,
+  pretrained,
+} from './pretrained.js'
+import { type PretrainedName, pretrainedFacts } from './pretrained-table.js'
 import { resnets } from './resnet.js'
 import { shufflenets } from './shufflenet.js'
 import { squeezenets } from './squeezenet.js'
@@ -244,9 +253,21 @@ const facts: { readonly [name in ModelName]: Entry } = {
 
 const names = Object.keys(facts) as readonly ModelName[]
 
-/** The networks there are, with what is known of them. */
-export function list(): (Facts & { readonly name: ModelName })[] {
-  return names.map((name) => ({ name, kind: 'classification', ...facts[name] }))
+/**
+ * The networks there are, with what is known of them; with `pretrained` those that `create(name, { pretrained: true })`
+ * makes with trained weights, with the packages that have them.
+ */
+export function list(): (Facts & { readonly name: ModelName })[]
+export function list(which: { readonly pretrained: true }): PretrainedListed[]
+export function list(which?: {
+  readonly pretrained: true
+}): PretrainedListed[] | (Facts & { readonly name: ModelName })[] {
+  if (which?.pretrained) return listPretrained()
+  return names.map((name): Facts & { readonly name: ModelName } => ({
+    name,
+    kind: 'classification',
+    ...facts[name],
+  }))
 }
 
 /**
@@ -254,14 +275,34 @@ export function list(): (Facts & { readonly name: ModelName })[] {
  *
  *     const model = create('resnet18', { numClasses: 10 })
  *
- * @throws BurnishError when there is no network of that name.
+ * With `pretrained: true` it promises one with trained weights, of those that `list({ pretrained: true })` gives; see
+ * `pretrained`.
+ *
+ *     const model = await create('mobilenetv3_centernet', { pretrained: true, numClasses: 10 })
+ *
+ * @throws BurnishError when there is no network of that name, or no trained weights of it.
  */
-export function create<Name extends ModelName>(
+export function create<Name extends PretrainedName>(
   name: Name,
-  options?: OptionsOf<Name>,
-): ModelOf<Name> {
-  if (!Object.hasOwn(zoo, name))
-    fail(`create: there is no network ${String(name)}; list() gives ${names.join(', ')}`)
-  const make = zoo[name] as unknown as (given?: OptionsOf<Name>) => ModelOf<Name>
+  options: PretrainedOptions & { readonly pretrained: true },
+): Promise<PretrainedNetworks[Name]>
+export function create<Name extends ModelName>(name: Name, options?: OptionsOf<Name>): ModelOf<Name>
+export function create(name: ModelName | PretrainedName, options?: unknown): unknown {
+  if (isObject(options) && 'pretrained' in options && options.pretrained === true) {
+    checkName(name)
+    const { pretrained: _, ...rest } = options
+    return pretrained(name, rest)
+  }
+  if (Object.hasOwn(pretrainedFacts, name))
+    fail(
+      `create: ${name} is there with its trained weights only: await create('${name}', { pretrained: true })`,
+    )
+  if (!isMade(name))
+    throw fail(`create: there is no network ${String(name)}; list() gives ${names.join(', ')}`)
+  const make = zoo[name] as (given: unknown) => unknown
   return make(options)
 }
+
+const isMade = (name: string): name is ModelName => Object.hasOwn(zoo, name)
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
