@@ -251,18 +251,21 @@ test('the same weights in the layouts of Keras 2 and Keras 3 give the same numbe
   )
   const dense = [weight('dense 0', 4, 2), weight('dense 1', 2)]
   const names = ['kernel:0', 'recurrent_kernel:0', 'bias:0']
+  const both = ['forward', 'backward'].flatMap((way, k) =>
+    cells[k].map((w, i) => part(w, `bidirectional/${way}_lstm/lstm_cell_${k}/${names[i]}`)),
+  )
+  const last = dense.map((w, i) => part(w, `time_distributed/${['kernel:0', 'bias:0'][i]}`))
   const old = await loadKeras(
     await legacyFile(bidirectional, [
-      [
-        'bidirectional',
-        ['forward', 'backward'].flatMap((way, k) =>
-          cells[k].map((w, i) => part(w, `bidirectional/${way}_lstm/lstm_cell_${k}/${names[i]}`)),
-        ),
-      ],
-      [
-        'time_distributed',
-        dense.map((w, i) => part(w, `time_distributed/${['kernel:0', 'bias:0'][i]}`)),
-      ],
+      ['bidirectional', both],
+      ['time_distributed', last],
+    ]),
+  )
+  // Names count, not the order they are listed in.
+  const turned = await loadKeras(
+    await legacyFile(bidirectional, [
+      ['bidirectional', both.toReversed()],
+      ['time_distributed', last.toReversed()],
     ]),
   )
   const tree = [
@@ -274,6 +277,7 @@ test('the same weights in the layouts of Keras 2 and Keras 3 give the same numbe
   const fresh = await loadKeras(await kerasArchive(bidirectional, tree))
   const x = input('x', 2, 4, 3)
   await equal(old.forward(x), fresh.forward(x))
+  await equal(turned.forward(x), fresh.forward(x))
   // And into a model that is there.
   const changed = tree.map((w) => ({ ...w, data: w.data.map((v) => v / 2) }))
   const before = Array.from(await fresh.forward(x).data())
