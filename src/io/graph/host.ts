@@ -6,6 +6,7 @@
 // reference interpreter.
 import type { DType } from '../../base/dtype.js'
 import { isFloat, numbersOf } from '../../base/dtype.js'
+import { fail } from '../../base/errors.js'
 import { type Shape, sizeOf } from '../../base/shape.js'
 import { evaluate } from '../../graph/interpret.js'
 import { constant, type Node, topological } from '../../graph/node.js'
@@ -19,6 +20,12 @@ export interface HostValue {
   readonly shape: Shape
   /** Row-major; bools are 0 and 1. */
   readonly data: Float64Array
+  /** Of a sequence, which only lives while a graph is traced: its values. Then there are no numbers. */
+  readonly items?: readonly Value[]
+}
+
+export function sequence(items: readonly Value[]): HostValue {
+  return { dtype: 'int32', shape: [0], data: new Float64Array(0), items }
 }
 
 /** What flows along the edges of a graph. */
@@ -64,7 +71,9 @@ const MOST = 2 ** 31 - 1
 const made = new WeakMap<HostValue, Tensor>()
 
 /** A tensor of known numbers; whole numbers outside of int32, which only say "to the end", are its last ones. */
-export function freshTensor({ dtype, shape, data }: HostValue): Tensor {
+export function freshTensor({ dtype, shape, data, items }: HostValue): Tensor {
+  if (items !== undefined)
+    throw fail('a sequence is no tensor; only operators on sequences can take it')
   const number = (x: number) => (dtype === 'int32' ? Math.min(Math.max(x, LEAST), MOST) : x)
   const [first] = data
   // One number, or the same everywhere, is part of the program.

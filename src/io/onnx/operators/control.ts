@@ -1,18 +1,27 @@
-// Control flow while tracing: a branch whose condition is known is taken, a loop whose count and condition are known is
-// unrolled; any other is refused when it is met. And quantised values, computed as floats.
-import { stack, type Tensor, where } from '../../../tensor/tensor.js'
+// Control flow while tracing: a branch whose condition is known is taken; of one that data decide, both are computed and one
+// chosen, where they have the same shapes. A loop whose count and condition are known is unrolled, any other refused when
+// it is met. Sequences are lists while tracing. And quantised values, computed as floats.
+import { sameShape } from '../../../base/shape.js'
+import { concat, stack, type Tensor, where } from '../../../tensor/tensor.js'
 import type { Call } from '../../graph/call.js'
 import type { Value } from '../../graph/host.js'
-import { hostValue } from '../../graph/host.js'
+import { hostValue, sequence } from '../../graph/host.js'
 import type { Table } from './table.js'
 
 function branch(call: Call): readonly Value[] {
   const condition = call.known(0)
-  if (condition === undefined)
-    call.fail(
-      'its condition is computed from data; only conditions on shapes and constants are supported',
-    )
-  return call.body(condition.data[0] ? 'then_branch' : 'else_branch', [])
+  if (condition !== undefined)
+    return call.body(condition.data[0] ? 'then_branch' : 'else_branch', [])
+  const chosen = call.tensor(0).reshape()
+  const [yes, no] = ['then_branch', 'else_branch'].map((name) => call.body(name, []))
+  return yes.map((value, i) => {
+    const [a, b] = [call.asTensor(value), call.asTensor(no[i])]
+    if (!sameShape(a.shape, b.shape))
+      call.fail(
+        `its condition is computed from data, and its branches give [${a.shape}] and [${b.shape}]; only conditions that are known may decide about shapes`,
+      )
+    return where(chosen, a, b)
+  })
 }
 
 const MOST_TURNS = 1024
@@ -73,9 +82,49 @@ function quantize(call: Call): Tensor {
   return where(limited.eq(limited), limited, 0).to(small ? 'uint8' : 'int32')
 }
 
+function itemsOf(call: Call, i: number): readonly Value[] {
+  return call.known(i)?.items ?? call.fail(`its input ${i} is no sequence`)
+}
+
+/** A position in a sequence, negative from its end. */
+function positionOf(call: Call, i: number, length: number): number {
+  const at = call.number(i, 'the position')
+  const from = at < 0 ? at + length : at
+  if (!(from >= 0 && from <= length)) call.fail(`${at} is not a position of ${length} items`)
+  return from
+}
+
+function inserted(call: Call): Value {
+  const items = itemsOf(call, 0)
+  const at = call.has(2) ? positionOf(call, 2, items.length) : items.length
+  return sequence([...items.slice(0, at), call.value(1), ...items.slice(at)])
+}
+
+function joined(call: Call): Tensor {
+  const items = itemsOf(call, 0).map((item) => call.asTensor(item))
+  const axis = call.int('axis', 0)
+  if (items.length === 0) call.fail('the sequence is empty')
+  return call.flag('new_axis', false) ? stack(items, axis) : concat(items, axis)
+}
+
+const sequences: Table = {
+  SequenceEmpty: { run: () => sequence([]) },
+  SequenceConstruct: { run: (call) => sequence(call.inputs.map((_, i) => call.value(i))) },
+  SequenceInsert: { run: inserted },
+  SequenceAt: {
+    run: (call) => {
+      const items = itemsOf(call, 0)
+      return items[positionOf(call, 1, items.length)] ?? call.fail('there is no such item')
+    },
+  },
+  SequenceLength: { run: (call) => hostValue('int32', [], [itemsOf(call, 0).length]) },
+  ConcatFromSequence: { run: joined },
+}
+
 export const control: Table = {
   If: { run: branch },
   Loop: { run: loop },
+  ...sequences,
   DequantizeLinear: { run: dequantize, fold: true },
   QuantizeLinear: { run: quantize },
 }
