@@ -362,6 +362,8 @@ export interface Split {
   readonly before: readonly Axis[]
   /** Where the tile's rows are what is split: runs the rows of one block. */
   readonly blocks?: (b: Builder, body: (rowAt: Affine, row: Segment) => void) => void
+  /** Where the first segment of lanes is what is split: elements along it in a turn. */
+  readonly lanes?: number
 }
 
 /** Threads share out the first axis: each item's copy is made once. */
@@ -400,6 +402,16 @@ export function chooseParallel(
           before: loops.filter((axis) => axis !== best),
         }
       : { variable: names.variable('once'), extent: 1, before: loops }
+  // A turn reads all of the operand that has not what is split: the shorter one, where sums are cut and it is read often.
+  const [along] = plan.laneSegments
+  const shared = along && plan.lane && plan.lane.extent >= plan.rows.extent
+  if (shared && plan.hoisted.length > 0 && loops.length === 0 && along.trips >= 4) {
+    const parts = largestDivisor(along.trips, 8)
+    const variable = names.variable('block')
+    extents.set(variable.id, parts)
+    const lanes = (along.trips / parts) * along.step
+    return { variable, extent: parts, before: loops, lanes }
+  }
   const count = largestDivisor(tiles, plan.hoisted.length > 0 ? 8 : 16)
   const turns = tiles / count
   const variable = names.variable('block')

@@ -15,6 +15,7 @@ import {
   num,
   ofVariable,
   set,
+  shiftAffine,
   splat,
   substitute,
 } from './build.js'
@@ -31,6 +32,7 @@ import {
   chooseParallel,
   planTiles,
   type Segment,
+  type Split,
   type TilePlan,
 } from './tile-plan.js'
 
@@ -105,7 +107,7 @@ class TileBuilder {
   }
 
   /** Vectors keep the axis's own variable, in steps: the builder sees by it what varies along the lanes. */
-  walkLanes(segment: Segment | undefined, body: () => void): void {
+  walkLanes(segment: Segment | undefined, split: Split, body: () => void): void {
     const axis = this.plan.lane
     if (!axis || !segment) {
       body()
@@ -113,11 +115,21 @@ class TileBuilder {
     }
     const { space } = this.domain
     const last = segment.start + (segment.trips - 1) * segment.step
-    space.extents.set(axis.variable.id, last + 1)
-    if (segment.lanes > 1) this.b.lane = axis.variable
-    this.b.loop(axis.variable, segment.start, last + 1, segment.step, body)
-    this.b.lane = undefined
-    space.extents.set(axis.variable.id, axis.extent)
+    const walk = (from: Bound | number, to: Bound | number) => {
+      space.extents.set(axis.variable.id, last + 1)
+      if (segment.lanes > 1) this.b.lane = axis.variable
+      this.b.loop(axis.variable, from, to, segment.step, body)
+      this.b.lane = undefined
+      space.extents.set(axis.variable.id, axis.extent)
+    }
+    if (split.lanes === undefined) walk(segment.start, last + 1)
+    else if (segment === this.plan.laneSegments[0]) {
+      const from = ofVariable(split.variable, split.lanes, segment.start)
+      walk(bound('from', from), bound('to', shiftAffine(from, split.lanes)))
+    } else
+      this.b.when([{ affine: ofVariable(split.variable, 1, 1 - split.extent), extent: 1 }], () =>
+        walk(segment.start, last + 1),
+      )
   }
 
   /** The panel's copy for one segment of lanes: [summed…, vector, lane]. */
@@ -426,7 +438,7 @@ function build(
   const lanesThen = () => {
     const segments = plan.lane ? plan.laneSegments : [undefined]
     for (const segment of segments)
-      t.walkLanes(segment, () => {
+      t.walkLanes(segment, split, () => {
         t.copyPanel(segment)
         nest(inside, 0, () => columnsThen(segment))
       })
