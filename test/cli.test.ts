@@ -411,7 +411,7 @@ test('models: the zoo, or a kind of it', async () => {
   )
 })
 
-test.each(['train', 'evaluate', 'predict', 'explain', 'info', 'inspect', 'models'])(
+test.each(['train', 'evaluate', 'predict', 'explain', 'info', 'inspect', 'convert', 'models'])(
   '%s --help has examples',
   async (command) => {
     const { code, stdout } = await run([command, '--help'])

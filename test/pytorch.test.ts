@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { mnist } from '../src/data/index.js'
 import {
+  valueAt as at,
   decode,
   encode,
   loadState,
@@ -58,13 +59,6 @@ class BnNet extends nn.Module {
   }
 }
 
-/** What a value holds at keys, one below the other. */
-function at(value: PytorchValue, ...keys: readonly (string | number)[]): PytorchValue | undefined {
-  let part: PytorchValue | undefined = value
-  for (const key of keys)
-    part = part instanceof Map ? part.get(key) : Array.isArray(part) ? part[Number(key)] : undefined
-  return part
-}
 function numbers(value: PytorchValue | undefined): number[] {
   if (!(value instanceof PytorchTensor)) throw new Error(`${String(value)} is no tensor`)
   return Array.from(decode(value, 'test').data)

@@ -48,7 +48,7 @@ export {
   type Source,
 } from './source.js'
 export { decodeState, encodeState } from './state.js'
-export { type StateDictOptions, stateDictOf } from './state-dict.js'
+export { type StateDictOptions, stateDictOf, valueAt } from './state-dict.js'
 export { loadTfjs, readTfjsWeights, type TfjsOptions } from './tfjs/load.js'
 export type { ShardReader } from './tfjs/source.js'
 export {

@@ -57,6 +57,23 @@ export function stateDictOf(
   return tensors
 }
 
+/**
+ * What a checkpoint holds at keys, one below the other: `valueAt(checkpoint, 'optimizer', 'param_groups', 0, 'lr')`.
+ * Undefined where there is nothing.
+ */
+export function valueAt(
+  value: PytorchValue,
+  ...keys: readonly (string | number)[]
+): PytorchValue | undefined {
+  let part: PytorchValue | undefined = value
+  for (const key of keys) {
+    if (part instanceof Map) part = part.get(key)
+    else if (Array.isArray(part) && typeof key === 'number') part = part[key]
+    else return undefined
+  }
+  return part
+}
+
 function at(value: PytorchValue, key: string, where: string): Dict {
   let part: PytorchValue | undefined = value
   let rest = key
