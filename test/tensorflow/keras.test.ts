@@ -180,6 +180,27 @@ test('GRU with reset_after, as Keras has it by default', async () => {
   expect(difference(await model.forward(x).data(), expected, 1e-5)).toBeUndefined()
 })
 
+test('dropout inside of recurrent layers drops in training alone', async () => {
+  const weights = [
+    weight('cell/vars/0', 3, 8),
+    weight('cell/vars/1', 2, 8),
+    weight('cell/vars/2', 8),
+  ]
+  const placed = weights.map((w) => ({ ...w, name: `layers/lstm/${w.name}` }))
+  const config = { units: 2, activation: 'tanh', recurrent_activation: 'sigmoid' }
+  const plain = await loadKeras(await layerFile('LSTM', config, [[2, 5, 3]], placed))
+  const x = input('sequence', 2, 5, 3)
+  for (const dropped of [{ dropout: 0.5 }, { recurrent_dropout: 0.5 }]) {
+    const model = await loadKeras(
+      await layerFile('LSTM', { ...config, ...dropped }, [[2, 5, 3]], placed),
+    )
+    await equal(model.forward(x), plain.forward(x))
+    model.train()
+    const values = Array.from(await plain.forward(x).data())
+    expect(difference(await model.forward(x).data(), values, 1e-4)).toBeDefined()
+  }
+})
+
 test('masked steps leave the state as it is: a padded sequence gives what a short one does', async () => {
   const weights = [
     weight('cell/vars/0', 3, 8),

@@ -24,6 +24,7 @@ const scaled = (config: Fields): Slot[] => [
 export const BatchNormalization: LayerKind = (config) => {
   const [axis, ...more] = listed(config, -1)
   if (more.length > 0) fail(`${config.where}: axis must be one dimension`)
+  if (config.flag('renorm', false)) fail(`${config.where}: renorm is not read`)
   const eps = config.number('epsilon', 1e-3)
   const momentum = config.number('momentum', 0.99)
   return {

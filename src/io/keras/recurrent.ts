@@ -4,7 +4,8 @@
 // as Keras has it: a layer that goes backwards gives the last step's first. A masked step leaves the state as it is.
 import { fail } from '../../base/errors.js'
 import { showShape } from '../../base/shape.js'
-import { zeros } from '../../tensor/create.js'
+import { dropout } from '../../nn/functional/dropout.js'
+import { ones, zeros } from '../../tensor/create.js'
 import { scan } from '../../tensor/scan.js'
 import { concat, type Tensor, where } from '../../tensor/tensor.js'
 import { type Fields, isObject } from '../tfjs/plain.js'
@@ -20,7 +21,8 @@ interface Cell {
   readonly states: readonly number[]
   /** The input's part: [.., F] → [.., gates·units]. */
   input(x: Tensor, call: Call): Tensor
-  step(call: Call): Step
+  /** `drop` is what the state goes through before the recurrent product. */
+  step(call: Call, drop: (h: Tensor) => Tensor): Step
 }
 
 const slotsOf = (config: Fields): Slot[] =>
@@ -47,8 +49,8 @@ const simple: CellKind = (config, keras) => {
     states: [config.count('units', 1)],
     input: project,
     step:
-      ({ weight }) =>
-      (x, [h]) => [activation(x.add(h.matmul(weight('recurrent_kernel'))))],
+      ({ weight }, drop) =>
+      (x, [h]) => [activation(x.add(drop(h).matmul(weight('recurrent_kernel'))))],
   }
 }
 
@@ -60,9 +62,9 @@ const lstm: CellKind = (config, keras) => {
     states: [units, units],
     input: project,
     step:
-      ({ weight }) =>
+      ({ weight }, drop) =>
       (x, [h, c]) => {
-        const z = x.add(h.matmul(weight('recurrent_kernel')))
+        const z = x.add(drop(h).matmul(weight('recurrent_kernel')))
         const forgotten = inner(gate(z, 1, units)).mul(c)
         const next = forgotten.add(inner(gate(z, 0, units)).mul(activation(gate(z, 2, units))))
         return [inner(gate(z, 3, units)).mul(activation(next)), next]
@@ -85,7 +87,7 @@ const gru: CellKind = (config, keras) => {
       return y.add(after ? bias.slice(0, 1).squeeze(0) : bias)
     },
     step:
-      (call) =>
+      (call, drop) =>
       (x, [h]) => {
         const kernel = call.weight('recurrent_kernel')
         const bias = call.find('bias')
@@ -99,12 +101,12 @@ const gru: CellKind = (config, keras) => {
               .mul(activation(gate(x, 2, units).add(candidate))),
           )
         if (!after) {
-          const y = h.matmul(both)
+          const y = drop(h).matmul(both)
           const z = inner(gate(x, 0, units).add(gate(y, 0, units)))
           const r = inner(gate(x, 1, units).add(gate(y, 1, units)))
-          return [next(z, r.mul(h).matmul(last))]
+          return [next(z, r.mul(drop(h)).matmul(last))]
         }
-        const product = h.matmul(kernel)
+        const product = drop(h).matmul(kernel)
         const y = bias ? product.add(bias.slice(1, 2).squeeze(0)) : product
         const z = inner(gate(x, 0, units).add(gate(y, 0, units)))
         const r = inner(gate(x, 1, units).add(gate(y, 1, units)))
@@ -131,6 +133,8 @@ function recurrent(config: Fields, cell: Cell): Made {
   const withState = config.flag('return_state', false)
   const backwards = config.flag('go_backwards', false)
   const zeroMasked = config.flag('zero_output_for_mask', false)
+  const rate = config.number('dropout', 0)
+  const stateRate = config.number('recurrent_dropout', 0)
   if (config.flag('stateful', false))
     fail(`${config.where}: stateful layers, which keep their state between batches, are not read`)
   const initial = (call: Call, batch: number): Tensor[] => {
@@ -148,10 +152,19 @@ function recurrent(config: Fields, cell: Cell): Made {
       const [x] = call.inputs
       if (x.shape.length !== 3)
         fail(`${config.where}: the input ${showShape(x.shape)} must be [N, T, features]`)
-      const step = cell.step(call)
-      const gates = cell.input(x.float(), call).transpose(0, 1) // [T, N, gates·units]
+      const [batch, , features] = x.shape
+      // One mask for all steps (Gal and Ghahramani 2016); Keras draws one for each gate where it runs in parts.
+      const kept = (p: number, shape: readonly number[]) =>
+        call.training && p > 0 ? dropout(ones(shape), { p }) : undefined
+      const [inputMask, stateMask] = [
+        kept(rate, [batch, 1, features]),
+        kept(stateRate, [batch, cell.states[0]]),
+      ]
+      const step = cell.step(call, (h) => (stateMask ? h.mul(stateMask) : h))
+      const given = inputMask ? x.float().mul(inputMask) : x.float()
+      const gates = cell.input(given, call).transpose(0, 1) // [T, N, gates·units]
       const { mask } = call
-      const init = initial(call, x.shape[0])
+      const init = initial(call, batch)
       const [last, outputs] =
         mask === undefined
           ? scan(
