@@ -1,6 +1,9 @@
 // Layers and functions with odd options, exported to ONNX, against ONNX Runtime.
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { Shape } from '../src/base/shape.js'
+import { affine, type Contract, makeContract, plain } from '../src/graph/contract.js'
+import { contract } from '../src/graph/node.js'
 import { type ExampleInput, type Exportable, exportOnnx } from '../src/io/onnx/export.js'
 import { decodeModel } from '../src/io/onnx/wire.js'
 import * as nn from '../src/nn/index.js'
@@ -8,7 +11,7 @@ import { arange, tensor } from '../src/tensor/create.js'
 import { einsum } from '../src/tensor/products.js'
 import { rand } from '../src/tensor/random.js'
 import { scan } from '../src/tensor/scan.js'
-import { concat, stack, type Tensor, where } from '../src/tensor/tensor.js'
+import { concat, fromNode, stack, type Tensor, where } from '../src/tensor/tensor.js'
 import { compareExport, filledModel, operators, values } from './onnx-out.js'
 import { onnxruntime } from './peers.js'
 
@@ -715,5 +718,111 @@ describe.skipIf(ort === undefined)('exportOnnx', () => {
       )
       expect(graph.node?.length).toBeGreaterThan(0)
     }
+  })
+
+  it('contractions that ONNX has no operator for are gathered, then summed', async () => {
+    const over =
+      (spec: Contract) =>
+      (x: Tensor, y: Tensor): Tensor =>
+        fromNode(contract(spec, x.node, y.node))
+    const specs: readonly [Contract, Shape, Shape][] = [
+      // Correlation along one axis, with a reversed and a strided index.
+      [
+        makeContract({
+          extents: [3, 4, 5],
+          rank: 2,
+          a: [
+            plain(0),
+            affine(
+              [
+                [1, 2],
+                [2, -1],
+              ],
+              3,
+            ),
+          ],
+          b: [
+            plain(2),
+            affine(
+              [
+                [1, 1],
+                [2, 1],
+              ],
+              -2,
+            ),
+          ],
+        }),
+        [3, 7],
+        [5, 6],
+      ],
+      // A divided index, and a diagonal.
+      [
+        makeContract({
+          extents: [4, 3],
+          rank: 1,
+          a: [
+            affine(
+              [
+                [0, 1],
+                [1, 1],
+              ],
+              0,
+              2,
+            ),
+          ],
+          b: [plain(1), plain(1)],
+        }),
+        [4],
+        [3, 3],
+      ],
+      // An axis that no operand has, and a fixed position.
+      [
+        makeContract({ extents: [2, 3, 5], rank: 2, a: [plain(0)], b: [affine([], 1), plain(1)] }),
+        [2],
+        [3, 3],
+      ],
+    ]
+    for (const [spec, a, b] of specs) {
+      const { graph } = await compare(over(spec), [[values('a', a), values('b', b)]], {
+        dynamic: false,
+      })
+      expect(operators(graph).Einsum).toBe(1)
+    }
+  })
+
+  it('names the layer whose operators ONNX lacks', async () => {
+    class Net extends nn.Module {
+      hash = new Hash()
+      forward(x: Tensor): Tensor {
+        return this.hash.forward(x)
+      }
+    }
+    class Hash extends nn.Module {
+      forward(x: Tensor): Tensor {
+        return x.int().bitwiseXor(5)
+      }
+    }
+    const model = new Net()
+    await expect(exportOnnx(model, values('x', [2, 3]))).rejects.toThrow(
+      /hash: .*no operator for bitXor/,
+    )
+  })
+
+  it('writes the version of the package', async () => {
+    const bytes = await exportOnnx((x: Tensor) => x.exp(), values('x', [2, 3]))
+    const { version } = JSON.parse(
+      readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+    )
+    expect(decodeModel(bytes, 'test').producerVersion).toBe(version)
+  })
+
+  it('tied parameters are stored once, and weights as they are', async () => {
+    const model = new nn.Sequential(new nn.Linear(3, 3), new nn.Linear(3, 3))
+    Object.assign(model.getSubmodule('1'), { weight: model.getSubmodule('0').stateDict().weight })
+    const bytes = await exportOnnx(model, values('x', [2, 3]))
+    const stored = decodeModel(bytes, 'test').graph?.initializer ?? []
+    expect(stored.map(({ name }) => name)).toEqual(['0.weight', '0.bias', '1.bias'])
+    const { data = [] } = { data: await model.stateDict()['0.weight'].data() }
+    expect(new Float32Array(stored[0].rawData?.slice().buffer ?? new ArrayBuffer(0))).toEqual(data)
   })
 })
