@@ -1,8 +1,12 @@
 // Hugging Face folders: golden GPT-2 and BERT, torchvision's ViT and ResNet under transformers' names, and back again.
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hostArray } from '../src/data/index.js'
 import { setDevice, tensor } from '../src/index.js'
 import { readSafetensors, writeSafetensors } from '../src/io/index.js'
 import { decode, encode } from '../src/io/values.js'
@@ -319,9 +323,61 @@ describe('images', () => {
   })
 
   test('what transformers lacks is refused', async () => {
-    await expect(asFiles(new ResNet(Bottleneck, [1, 1, 1, 1], { groups: 2 }))).rejects.toThrow(
-      'no ResNeXt',
-    )
+    await expect(
+      asFiles(new ResNet(Bottleneck, [1, 1, 1, 1], { planes: 8, widthPerGroup: 32 })),
+    ).rejects.toThrow('no ResNeXt')
     await expect(asFiles(create('lenet'))).rejects.toThrow('LeNet is no model of transformers')
+  })
+
+  test('pictures become the input that preprocessor_config.json describes', async () => {
+    const model = new VisionTransformer(
+      { imageSize: 8, patchSize: 4, layers: 1, heads: 1, hidden: 4, mlp: 4 },
+      { numClasses: 2 },
+    )
+    const load = async (config: object) => {
+      const files = { ...(await asFiles(model)), 'preprocessor_config.json': json(config) }
+      const { preprocess } = await loadHuggingFace(files)
+      return preprocess ?? expect.fail('no preprocess')
+    }
+    const grey = hostArray(new Uint8Array(3 * 12 * 24).fill(51), [3, 12, 24])
+    const half = { image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.25, 1] }
+    const plain = await load({ size: 8, resample: 2, ...half })
+    expect([plain.height, plain.width, plain.shortest]).toEqual([8, 8, undefined])
+    const input = plain.images([grey, grey])
+    expect(input.shape).toEqual([2, 3, 8, 8])
+    const values = await input.data()
+    expect([0, 64, 128].map((at) => values[at].toFixed(4))).toEqual([
+      '-0.6000',
+      '-1.2000',
+      '-0.3000',
+    ])
+    // The left half is dark, the right half bright; the middle is cut out of 6×12.
+    const halves = hostArray(
+      Uint8Array.from({ length: 3 * 12 * 24 }, (_, i) => (i % 24 < 12 ? 0 : 255)),
+      [3, 12, 24],
+    )
+    const crop = { height: 4, width: 4 }
+    const cut = await load({ size: { shortest_edge: 6 }, do_center_crop: true, crop_size: crop })
+    expect([cut.height, cut.width, cut.shortest]).toEqual([4, 4, 6])
+    const seen = await cut.images([halves]).data()
+    expect([seen[0], seen[3]].map((x) => x.toFixed(2))).toEqual(['-1.00', '1.00'])
+    const cubic = await load({ size: 8, resample: 3 })
+    expect(() => cubic.images([grey])).toThrow('resized by the bilinear filter (2) only')
+    await expect(load({ size: { height: 'tall' } })).rejects.toThrow('sizes in pixels')
+  })
+
+  test('burnish info tells what a folder holds', async () => {
+    const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
+    const model = new ResNet(BasicBlock, [1, 1, 1, 1], { planes: 4, numClasses: 2 })
+    await saveHuggingFace(join(folder, 'info'), model, { labels: ['cat', 'dog'] })
+    const run = promisify(execFile)
+    const { stdout } = await run(process.execPath, [main, 'info', join(folder, 'info')])
+    expect(stdout).toMatch(/loads as +image-classification/)
+    expect(stdout).toMatch(/classes +cat, dog/)
+    const json = await run(process.execPath, [main, 'info', join(folder, 'info'), '--json'])
+    const facts = JSON.parse(json.stdout)
+    expect(facts).toMatchObject({ architecture: 'ResNetForImageClassification', problem: null })
+    expect(facts.numbers).toBeGreaterThan(1000)
+    await expect(run(process.execPath, [main, 'info', folder])).rejects.toThrow('no config.json')
   })
 })

@@ -102,7 +102,7 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
   }
 
   const unfinished = await inPlace(here, place, () => place.begin())
-  const attempt: Attempt = { at, here, place, options, wanted, unfinished }
+  const attempt: Attempt = { at, here, place, options, wanted, unfinished, spare: intact }
   const inherited = unfinished.size > 0
   try {
     const answer = await persist(attempt, intact ? kept.note?.etag : undefined)
@@ -138,12 +138,14 @@ interface Attempt {
   readonly options: DownloadOptions
   readonly wanted: readonly Wanted[]
   readonly unfinished: Unfinished
+  /** The cache has a content to fall back on. */
+  readonly spare: boolean
 }
 
 /** Attempts until the content is whole; gives up after some in a row that brought nothing. */
 async function persist(attempt: Attempt, etag: string | undefined): Promise<'whole' | 'unchanged'> {
   // With something in the cache nobody waits long for news of it.
-  const { retries = etag === undefined ? 4 : 1, wait = 500, signal } = attempt.options
+  const { retries = attempt.spare ? 1 : 4, wait = 500, signal } = attempt.options
   for (let failures = 0; ; ) {
     const before = attempt.unfinished.size
     try {
