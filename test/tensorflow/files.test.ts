@@ -11,6 +11,7 @@ import { KerasModel } from '../../src/io/keras/model.js'
 import { readLiteral } from '../../src/io/tfjs/literal.js'
 import { loadTfjs, readTfjsWeights } from '../../src/io/tfjs/load.js'
 import { decodeGroup, readManifest } from '../../src/io/tfjs/weights.js'
+import { Linear } from '../../src/nn/index.js'
 import { fuzz } from '../fuzz.js'
 import { difference, uniform } from '../support.js'
 import { kerasArchive, legacyFile, type Weight } from './h5.js'
@@ -357,6 +358,42 @@ test('a layers model trains', async () => {
     1e-1,
   )
   expect(losses.at(-1)).toBeLessThan(losses[0] / 1.2)
+})
+
+test('layers are modules: they print as Keras calls them, can be replaced, and give features', async () => {
+  const weights = [
+    kernel,
+    bias,
+    { name: 'e/kernel', shape: [2, 2], dtype: 'float32' },
+    { name: 'e/bias', shape: [2], dtype: 'float32' },
+  ]
+  const topology = dense(2, 3)
+  topology.config.layers.push({
+    class_name: 'Dense',
+    config: { ...topology.config.layers[0].config, name: 'e', units: 2 },
+  })
+  const two = {
+    ...manifest(weights),
+    modelTopology: { model_config: topology, keras_version: '2.10.0' },
+  }
+  const shard = new Uint8Array([
+    ...bytes,
+    ...new Uint8Array(Float32Array.of(1, 0, 0, 1, 0, 0).buffer),
+  ])
+  const model = await load(files(two, shard))
+  expect(`${model.getSubmodule('d')}`).toBe('Dense(kernel [3, 2], bias [2])')
+  expect(await outputs(model)).toEqual(expected)
+  model.setSubmodule('e', new Linear(2, 5))
+  expect(model.forward(identity).shape).toEqual([3, 5])
+  expect(Object.keys(model.stateDict())).toEqual(['d.kernel', 'd.bias', 'e.weight', 'e.bias'])
+  const features = await loadTfjs(files(two, shard).json, { shard: () => shard, outputs: ['d'] })
+  expect(await outputs(features)).toEqual(expected)
+  await expect(
+    loadTfjs(files(two, shard).json, { shard: () => shard, outputs: ['x'] }),
+  ).rejects.toThrow(/there is no layer x to give an output; it has d_input, d, e/)
+  expect(() => model.forward(tensor([1, 2], { shape: [1, 2] }))).toThrow(
+    /the input d_input has shape \[1, 2\], but the model takes \[N, 3\]/,
+  )
 })
 
 // ---- damage ----

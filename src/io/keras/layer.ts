@@ -93,6 +93,11 @@ export class KerasLayer extends Module {
     return [...this.#weights, ...(this.made.children ?? [])]
   }
 
+  /** With Keras's class in front. */
+  override toString(): string {
+    return super.toString().replace(/^\w+/, this.className)
+  }
+
   /** Keras's names, letter by letter. */
   protected override stateKey(name: string): string {
     return name
