@@ -42,7 +42,7 @@ function batches(
       )
       return values(`input ${i} ${batch}`, own)
     })
-  return dynamic ? [at(2), at(3)] : [at(shapes[0][batchDim] ?? 1)]
+  return dynamic ? [at(2), at(3), at(1)] : [at(shapes[0][batchDim] ?? 1)]
 }
 
 const conv: readonly Case[] = [

@@ -1,0 +1,71 @@
+// `burnish export`: a run's folder and a network of the zoo, read by ONNX Runtime.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it, vi } from 'vitest'
+import { exportModel } from '../src/cli/export.js'
+import { decodeModel } from '../src/io/onnx/wire.js'
+import { encodeState } from '../src/io/state.js'
+import { create, LeNet } from '../src/models/index.js'
+import { values } from './onnx-out.js'
+import { onnxruntime, ortSession } from './peers.js'
+import { difference } from './support.js'
+
+const ort = onnxruntime()
+const folder = mkdtempSync(join(tmpdir(), 'burnish-export-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** What a command writes to the standard output. */
+async function said(run: () => Promise<void>): Promise<string> {
+  const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+  try {
+    await run()
+    return write.mock.calls.map(([text]) => String(text)).join('')
+  } finally {
+    write.mockRestore()
+  }
+}
+
+describe('burnish export', () => {
+  it('a run', async () => {
+    const model = new LeNet()
+    writeFileSync(join(folder, 'recipe.yaml'), 'model: lenet\ndata: mnist\n')
+    writeFileSync(join(folder, 'model.safetensors'), await encodeState(model.stateDict()))
+    const out = join(folder, 'run.onnx')
+    const text = await said(() => exportModel(folder, out, { fixedBatch: false, json: false }))
+    expect(text).toContain('LeNet, input batch×1×28×28, opset 17')
+    const bytes = new Uint8Array(readFileSync(out))
+    expect(decodeModel(bytes, out).metadataProps?.[0].key).toBe('classes')
+    if (!ort) return
+    const session = await ortSession(ort, bytes)
+    const x = values('x', [2, 1, 28, 28])
+    const data = (await x.data()) as Float32Array
+    const { output } = await session.run({ input: new ort.Tensor('float32', data, x.shape) })
+    const expected = await model.eval().forward(x).data()
+    expect(difference(output.data as ArrayLike<number>, expected)).toBeUndefined()
+  })
+
+  it('a network of the zoo with weights from a file', async () => {
+    const weights = join(folder, 'weights.safetensors')
+    const model = create('squeezenet1_1', { numClasses: 3 })
+    writeFileSync(weights, await encodeState(model.stateDict()))
+    const out = join(folder, 'zoo.onnx')
+    const options = { weights, numClasses: 3, input: '3,64,64', fixedBatch: true, json: true }
+    const line = JSON.parse(await said(() => exportModel('squeezenet1_1', out, options)))
+    expect(line).toMatchObject({ event: 'export', model: 'squeezenet1_1', batch: 'fixed' })
+    const { graph } = decodeModel(new Uint8Array(readFileSync(out)), out)
+    const dims = graph?.input?.[0].type?.tensorType?.shape?.dim
+    expect(dims?.map(({ dimValue }) => dimValue)).toEqual([1, 3, 64, 64])
+    const stored = graph?.initializer?.find(({ name }) => name === 'features.0.weight')
+    const own = await model.stateDict()['features.0.weight'].data()
+    expect(new Float32Array(stored?.rawData?.slice().buffer ?? new ArrayBuffer(0))).toEqual(own)
+  })
+
+  it('refuses names that nothing has, and shapes that do not fit', async () => {
+    const options = { fixedBatch: false, json: false }
+    await expect(exportModel('resnet81', 'x.onnx', options)).rejects.toThrow(/resnet18/)
+    await expect(exportModel('lenet', 'x.onnx', { ...options, input: '28,28' })).rejects.toThrow(
+      '--input 28,28 must be 3 whole numbers, such as 1,28,28',
+    )
+  })
+})
