@@ -262,15 +262,15 @@ add('ConvTranspose', [floats(image), weights([4, 3, 3, 3])], {
 })
 add('Conv', [floats([2, 3, 9]), weights([4, 3, 3])], { pads: [1, 1] })
 add('Conv', [floats([1, 2, 5, 4, 3]), weights([3, 2, 2, 2, 2])], { strides: [2, 1, 1] })
+const windows: readonly { readonly [name: string]: Given }[] = [
+  { kernel_shape: [2, 2], strides: [2, 2] },
+  { kernel_shape: [3, 2], pads: [1, 0, 1, 1] },
+  { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 0, 0] },
+  { kernel_shape: [3, 3], strides: [2, 2], auto_pad: 'SAME_UPPER' },
+  { kernel_shape: [3, 3], strides: [2, 2], auto_pad: 'SAME_LOWER' },
+]
 for (const op of ['MaxPool', 'AveragePool', 'LpPool'])
-  for (const attributes of [
-    { kernel_shape: [2, 2], strides: [2, 2] },
-    { kernel_shape: [3, 2], pads: [1, 0, 1, 1] },
-    { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 0, 0] },
-    { kernel_shape: [3, 3], strides: [2, 2], auto_pad: 'SAME_UPPER' },
-    { kernel_shape: [3, 3], strides: [2, 2], auto_pad: 'SAME_LOWER' },
-  ])
-    add(op, [floats(image)], attributes)
+  for (const attributes of windows) add(op, [floats(image)], attributes)
 for (const op of ['MaxPool', 'AveragePool'])
   for (const pads of [
     [0, 0, 0, 0],

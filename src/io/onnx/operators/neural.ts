@@ -215,7 +215,13 @@ function gemm(call: Call): Tensor {
   return scaled.add(beta === 1 ? c : c.mul(beta))
 }
 
-function batchNormalization(call: Call): Tensor {
+/** In files exported for training further outputs are the statistics: here they are kept by the module. */
+function batchNormalization(call: Call): Tensor[] {
+  const statistics = [call.tensor(3), call.tensor(4)]
+  return [normalized(call), ...statistics, ...statistics].slice(0, call.node.outputs.length)
+}
+
+function normalized(call: Call): Tensor {
   const x = call.tensor(0)
   const [mean, variance] = [call.tensor(3), call.tensor(4)]
   const [weight, bias] = [call.tensor(1), call.tensor(2)]
@@ -275,10 +281,6 @@ export const neural: Table = {
     run: batchNormalization,
     weights: [1, 2],
     state: [3, 4],
-    refuse: ({ outputs }) =>
-      outputs.slice(1).some((name) => name !== '')
-        ? 'with outputs for training is not supported; export the model in evaluation mode'
-        : undefined,
   },
   InstanceNormalization: {
     run: (call) =>
