@@ -117,9 +117,10 @@ describe.skipIf(!checkpoints)('the golden files', () => {
 })
 
 describe.skipIf(!found)('what PyTorch writes is read', () => {
-  const ODD = `
-import sys, torch, argparse, collections, numpy
-legacy = sys.argv[2] == 'legacy'
+  // One script for all: starting PyTorch takes longer than the rest.
+  const SCRIPT = `
+import sys, os, torch, argparse, collections, numpy
+folder = sys.argv[1]
 base = torch.arange(24.).reshape(4, 6)
 shared = torch.nn.Parameter(torch.arange(3.))
 value = {
@@ -133,11 +134,36 @@ value = {
   'accuracy': numpy.float64(0.25), 'steps': numpy.int64(12), 'args': argparse.Namespace(lr=0.5),
   'optimizer': torch.optim.SGD([shared], lr=0.1, momentum=0.9).state_dict(),
 }
-torch.save(value, sys.argv[1], _use_new_zipfile_serialization=not legacy, **({'pickle_protocol': 4} if sys.argv[2] == 'four' else {}))
+for form, more in {'zip': {}, 'legacy': {'_use_new_zipfile_serialization': False}, 'four': {'pickle_protocol': 4}}.items():
+  torch.save(value, folder + '/odd-' + form + '.pt', **more)
+nn = torch.nn
+class Evil:
+  def __reduce__(self): return (os.system, ('touch ' + path + '.ran',))
+path = folder + '/model.pt'
+torch.save(nn.Sequential(nn.Linear(2, 3)), path)
+path = folder + '/legacy model.pt'
+torch.save(nn.Linear(2, 3), path, _use_new_zipfile_serialization=False)
+path = folder + '/script.pt'
+torch.jit.save(torch.jit.script(nn.Linear(2, 3)), path)
+path = folder + '/evil.pt'
+torch.save({'w': torch.ones(2), 'x': Evil()}, path)
+path = folder + '/complex.pt'
+torch.save({'w': torch.ones(2, dtype=torch.complex64)}, path)
+path = folder + '/sparse.pt'
+torch.save({'w': torch.eye(3).to_sparse()}, path)
+path = folder + '/quantised.pt'
+torch.save({'w': torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)}, path)
+path = folder + '/number.pt'
+torch.save(3, path)
+path = folder + '/two.pt'
+torch.save({'g': {'w': torch.ones(1)}, 'd': {'w': torch.ones(1)}}, path)
 `
+  beforeAll(async () => {
+    await torch(SCRIPT, folder)
+  })
+
   test.each(['zip', 'legacy', 'four'])('odd things, %s', async (form) => {
     const path = join(folder, `odd-${form}.pt`)
-    await torch(ODD, path, form)
     const { readFile } = await import('node:fs/promises')
     const value = readPytorch(await readFile(path), form)
     expect(numbers(at(value, 'strided'))).toEqual([6, 12, 8, 14, 10, 16])
@@ -177,21 +203,6 @@ torch.save(value, sys.argv[1], _use_new_zipfile_serialization=not legacy, **({'p
     expect([...(state.a?.data ?? [])]).toEqual([0, 1, 2])
   })
 
-  const REFUSED = `
-import sys, os, torch, torch.nn as nn
-what, path = sys.argv[1:]
-class Evil:
-  def __reduce__(self): return (os.system, ('touch ' + path + '.ran',))
-if what == 'model': torch.save(nn.Sequential(nn.Linear(2, 3)), path)
-if what == 'legacy model': torch.save(nn.Linear(2, 3), path, _use_new_zipfile_serialization=False)
-if what == 'script': torch.jit.save(torch.jit.script(nn.Linear(2, 3)), path)
-if what == 'evil': torch.save({'w': torch.ones(2), 'x': Evil()}, path)
-if what == 'complex': torch.save({'w': torch.ones(2, dtype=torch.complex64)}, path)
-if what == 'sparse': torch.save({'w': torch.eye(3).to_sparse()}, path)
-if what == 'quantised': torch.save({'w': torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)}, path)
-if what == 'number': torch.save(3, path)
-if what == 'two': torch.save({'g': {'w': torch.ones(1)}, 'd': {'w': torch.ones(1)}}, path)
-`
   test.each([
     [
       'model',
@@ -207,7 +218,6 @@ if what == 'two': torch.save({'g': {'w': torch.ones(1)}, 'd': {'w': torch.ones(1
     ['two', /several dicts of tensors: g, d; choose one with \{ key: 'g' \}/],
   ] as const)('refused: %s', async (what, message) => {
     const path = join(folder, `${what}.pt`)
-    await torch(REFUSED, what, path)
     await expect(loadState(path)).rejects.toThrow(message)
     expect((await readdir(folder)).filter((name) => name.endsWith('.ran'))).toEqual([])
   })
