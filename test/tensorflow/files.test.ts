@@ -360,6 +360,54 @@ test('a layers model trains', async () => {
   expect(losses.at(-1)).toBeLessThan(losses[0] / 1.2)
 })
 
+test('inputs that decide about shapes are taken by their numbers, and gradients pass behind them', async () => {
+  const graph = graphFiles({
+    inputs: { ids: { shape: [4], dtype: 'int32' } },
+    constants: {
+      zero: { shape: [], values: [0], dtype: 'int32' },
+      column: { shape: [1], values: [-1], dtype: 'int32' },
+      table: { shape: [5, 3] },
+    },
+    nodes: [
+      { name: 'some', op: 'Greater', input: ['ids', 'zero'] },
+      { name: 'where', op: 'Where', input: ['some'] },
+      { name: 'places', op: 'Reshape', input: ['where', 'column'] },
+      { name: 'kept', op: 'GatherV2', input: ['ids', 'places', 'zero'] },
+      { name: 'y', op: 'GatherV2', input: ['table', 'kept', 'zero'] },
+    ],
+    outputs: ['y'],
+  })
+  const model = await load(graph)
+  const ids = (...list: readonly number[]) =>
+    tensor(Int32Array.from(list), { shape: [list.length] })
+  expect(model.forward(ids(0, 3, 0, 4)).shape).toEqual([2, 3])
+  expect(model.forward(ids(1, 2, 3, 4)).shape).toEqual([4, 3])
+  expect(model.namedParameters().map(([name]) => name)).toEqual(['table'])
+  const losses = await parameterStep(
+    model,
+    () =>
+      model
+        .forward(ids(0, 3, 0, 4))
+        .square()
+        .mean(),
+    10,
+    1e-1,
+  )
+  expect(losses.at(-1)).toBeLessThan(losses[0])
+  expect(() => model.forward(ids(0, 1, 2, 3).add(1))).toThrow(
+    /the input ids decides about shapes, so its numbers must be known/,
+  )
+})
+
+test('sizes other than the file says are taken where asked', async () => {
+  const x = (size: number) =>
+    tensor(uniform('image', [4, size, size, 2]), { shape: [4, size, size, 2] })
+  const fixed = await load(network)
+  expect(() => fixed.forward(x(9))).toThrow(/has shape \[4, 9, 9, 2\]/)
+  const free = await loadTfjs(network.json, { shard: () => network.shard, anySize: true })
+  expect(free.forward(x(9)).shape).toEqual([4, 3])
+})
+
 test('layers are modules: they print as Keras calls them, can be replaced, and give features', async () => {
   const weights = [
     kernel,
