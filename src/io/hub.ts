@@ -11,6 +11,10 @@ import { blobSource, bytesSource, fileSource, type Source } from './source.js'
 export interface HubOptions {
   /** A branch, tag or commit of the hub's repository. Default `main`; a commit makes it always the same. */
   readonly revision?: string
+  /** Another server than HF_ENDPOINT says, or Hugging Face's; a page has no environment to say so. */
+  readonly endpoint?: string
+  /** Default: HF_TOKEN. */
+  readonly token?: string
   /** As in DownloadOptions. */
   readonly cache?: string
   readonly offline?: boolean
@@ -46,8 +50,8 @@ const COMMIT = /^[0-9a-f]{40}$/
 const SHA256 = /^[0-9a-f]{64}$/
 
 /** The server of the hub: HF_ENDPOINT, else Hugging Face's. */
-function endpoint(): string {
-  return (variable('HF_ENDPOINT') ?? ENDPOINT).replace(/\/+$/, '')
+function endpointOf({ endpoint }: HubOptions): string {
+  return (endpoint ?? variable('HF_ENDPOINT') ?? ENDPOINT).replace(/\/+$/, '')
 }
 
 /**
@@ -60,7 +64,7 @@ export async function openRepository(
 ): Promise<Repository> {
   if (isRepository(where)) return where
   if (typeof where !== 'string') return given(where)
-  const url = hubUrl(where)
+  const url = hubUrl(where, endpointOf(options))
   if (url === undefined) {
     const folder = await folderAt(where)
     if (folder)
@@ -87,16 +91,19 @@ function isRepository(where: string | Files | Repository): where is Repository {
 }
 
 /** `https://huggingface.co/org/name/tree/main` → its parts. */
-function hubUrl(text: string): { readonly id: string; readonly revision?: string } | undefined {
+function hubUrl(
+  text: string,
+  endpoint: string,
+): { readonly id: string; readonly revision?: string } | undefined {
   if (!/^https?:/i.test(text)) return undefined
-  const [at, base] = [URL.canParse(text) ? new URL(text) : undefined, new URL(endpoint())]
+  const [at, base] = [URL.canParse(text) ? new URL(text) : undefined, new URL(endpoint)]
   const path = at?.pathname.slice(base.pathname.replace(/\/$/, '').length + 1).replace(/\/$/, '')
   const parts = path?.split('/') ?? []
   const tree = parts.indexOf('tree')
   const id = parts.slice(0, tree < 0 ? parts.length : tree)
   if (at?.origin !== base.origin || id.length > 2 || id.length === 0)
     throw fail(
-      `${text}: not the address of a model at ${endpoint()}, such as ${endpoint()}/org/name; for another server set HF_ENDPOINT`,
+      `${text}: not the address of a model at ${endpoint}, such as ${endpoint}/org/name; for another server set HF_ENDPOINT`,
     )
   const revision = tree < 0 ? undefined : parts.slice(tree + 1).join('/')
   return { id: id.join('/'), revision: revision || undefined }
@@ -153,11 +160,11 @@ async function hubRepository(
   id: string,
   options: HubOptions & { readonly revision: string },
 ): Promise<Repository> {
-  const { revision, onProgress, ...rest } = options
+  const { revision, onProgress, endpoint: _, token: given, ...rest } = options
   if (!REVISION.test(revision) || revision.includes('..'))
     fail(`${id}: ${JSON.stringify(revision)} is no revision: give a branch, a tag or a commit`)
-  const base = endpoint()
-  const token = { variable: 'HF_TOKEN', value: variable('HF_TOKEN') }
+  const base = endpointOf(options)
+  const token = { variable: 'HF_TOKEN', value: given ?? variable('HF_TOKEN') }
   const plain: DownloadOptions = { ...rest, token }
   const said = `${id} at ${base}`
   const listing = await download(
