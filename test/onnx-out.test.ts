@@ -16,7 +16,10 @@ describe.skipIf(ort === undefined)('networks exported to ONNX', () => {
     ...given: Parameters<typeof compareExport> extends [unknown, ...infer R] ? R : never
   ) => {
     if (!ort) throw new Error('no onnxruntime')
-    const { graph, fixed } = await compareExport(ort, ...given)
+    const { graph, fixed } = await compareExport(ort, given[0], given[1], {
+      ...given[2],
+      back: true,
+    })
     expect(fixed).toBeUndefined()
     return operators(graph)
   }

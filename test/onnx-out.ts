@@ -2,6 +2,7 @@
 import { expect } from 'vitest'
 import { type Shape, sizeOf } from '../src/base/shape.js'
 import { type ExampleInput, type Exportable, exportOnnx } from '../src/io/onnx/export.js'
+import { loadOnnx } from '../src/io/onnx/load.js'
 import { decodeModel, type Graph } from '../src/io/onnx/wire.js'
 import { Module } from '../src/nn/index.js'
 import { tensor } from '../src/tensor/create.js'
@@ -69,13 +70,13 @@ const TYPES: { readonly [dtype: string]: string } = {
 
 /**
  * Exports with the first arguments as example, and compares what both give for all of them, within `tolerance` of the
- * largest. More than one must differ in the batch only.
+ * largest. More than one must differ in the batch only. With `back` also what loadOnnx makes of it, for the first.
  */
 export async function compareExport(
   ort: Ort,
   model: Exportable,
   given: readonly Arguments[],
-  { tolerance = 1e-4, batchDim = 0, dynamic = true } = {},
+  { tolerance = 1e-4, batchDim = 0, dynamic = true, back = false } = {},
 ): Promise<Compared> {
   if (model instanceof Module) model.eval()
   let fixed: string | undefined
@@ -87,6 +88,8 @@ export async function compareExport(
     },
   })
   if (dynamic) expect(fixed).toBeUndefined()
+  const own = back ? await loadOnnx(bytes) : undefined
+  own?.eval()
   const session = await ortSession(ort, bytes, { graphOptimizationLevel: 'disabled' })
   try {
     for (const list of given) {
@@ -99,18 +102,22 @@ export async function compareExport(
         ...args: unknown[]
       ) => unknown
       const expected = resultsOf(call.apply(model, [...list]))
+      const again = list === given[0] ? own?.run(Object.fromEntries(tensorsOf(list))) : undefined
       const actual = await session.run(feeds)
       expect(session.outputNames.length).toBe(expected.length)
       for (const [i, name] of session.outputNames.entries()) {
-        const own = expected[i]
-        expect([...actual[name].dims], name).toEqual([...own.shape])
-        expect(actual[name].type, name).toBe(TYPES[own.dtype])
+        const here = expected[i]
+        expect([...actual[name].dims], name).toEqual([...here.shape])
+        expect(actual[name].type, name).toBe(TYPES[here.dtype])
         const problem = difference(
           actual[name].data as ArrayLike<number>,
-          await own.data(),
+          await here.data(),
           tolerance,
         )
         expect(problem, `${name}`).toBeUndefined()
+        if (again === undefined) continue
+        const read = difference(await again[name].data(), await here.data(), tolerance)
+        expect(read, `${name}, read again`).toBeUndefined()
       }
     }
   } finally {
