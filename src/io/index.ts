@@ -28,7 +28,7 @@ export {
   type PytorchValue,
   readPytorch,
 } from './pytorch.js'
-export { type PytorchWritable, storedState, writePytorch } from './pytorch-write.js'
+export { type PytorchWritable, writePytorch } from './pytorch-write.js'
 export {
   openSafetensors,
   readSafetensors,
@@ -47,7 +47,7 @@ export {
   httpSource,
   type Source,
 } from './source.js'
-export { decodeState, encodeState } from './state.js'
+export { decodeState, encodeState, storedState } from './state.js'
 export { type StateDictOptions, stateDictOf, valueAt } from './state-dict.js'
 export { loadTfjs, readTfjsWeights, type TfjsOptions } from './tfjs/load.js'
 export type { ShardReader } from './tfjs/source.js'

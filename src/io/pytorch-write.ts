@@ -2,7 +2,6 @@
 // protocol 2, OrderedDict for what holds tensors, storages aligned to 64 bytes. After torch/serialization.py.
 import { fail } from '../base/errors.js'
 import type { Shape } from '../base/shape.js'
-import type { Parameter } from '../tensor/parameter.js'
 import { storageTypes } from './pytorch-tensors.js'
 import {
   encode,
@@ -56,27 +55,6 @@ export function pytorchParts(value: PytorchWritable, name = 'archive'): Uint8Arr
     [`${name}/version`, new TextEncoder().encode('3\n')],
   ]
   return zipParts(entries, { align: ALIGNMENT })
-}
-
-/** A state dict as `writePytorch` takes it; waits for the values, all asked for before it returns. Shared parameters stay tied. */
-export async function storedState(state: {
-  readonly [name: string]: Parameter
-}): Promise<ReadonlyMap<string, StoredTensor>> {
-  const stored = new Map<Parameter, Promise<StoredTensor>>()
-  for (const parameter of new Set(Object.values(state))) stored.set(parameter, storedOf(parameter))
-  const named = Object.entries(state).map(
-    async ([name, parameter]): Promise<[string, StoredTensor]> => {
-      const tensor = await stored.get(parameter)
-      return [name, tensor ?? fail(`storedState: ${name} is no parameter`)]
-    },
-  )
-  return new Map(await Promise.all(named))
-}
-
-async function storedOf(parameter: Parameter): Promise<StoredTensor> {
-  const { dtype, shape, fileDtype } = parameter
-  const host = { dtype, shape, data: await parameter.data() }
-  return fileDtype === 'I64' ? encode(host, 'I64') : encode(host)
 }
 
 function isStored(value: object): value is StoredTensor {

@@ -3,9 +3,10 @@
 import { fail } from '../base/errors.js'
 import type { Parameter } from '../tensor/parameter.js'
 import { writeNpy } from './npy.js'
-import { pytorchParts, storedState } from './pytorch-write.js'
+import { pytorchParts } from './pytorch-write.js'
 import { safetensorsParts } from './safetensors.js'
 import { shardSafetensors } from './shards.js'
+import { storedState, withoutTwins } from './state.js'
 import type { StoredTensor } from './values.js'
 import { zipParts } from './zip-write.js'
 
@@ -67,21 +68,6 @@ export async function saveTensors(
     path,
     [...files].map(([name, parts]) => [stem.slice(0, at) + name, parts]),
   )
-}
-
-/** A tensor with two names is written once; the other name goes to the metadata, as Hugging Face's `save_model` does. */
-function withoutTwins(
-  tensors: ReadonlyMap<string, StoredTensor>,
-  metadata: ReadonlyMap<string, string>,
-): readonly [ReadonlyMap<string, StoredTensor>, ReadonlyMap<string, string>] {
-  const first = new Map<StoredTensor, string>()
-  const names = new Map(metadata)
-  for (const [name, tensor] of tensors) {
-    const other = first.get(tensor)
-    if (other === undefined) first.set(tensor, name)
-    else names.set(name, other)
-  }
-  return [new Map([...first].map(([tensor, name]) => [name, tensor])), names]
 }
 
 function extensionOf(path: string): (typeof SAVED)[number] {

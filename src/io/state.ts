@@ -10,19 +10,45 @@ import { decode, encode, type HostTensor, type StoredTensor } from './values.js'
 export async function encodeState(state: {
   readonly [name: string]: Parameter
 }): Promise<Uint8Array> {
-  const metadata = new Map([['format', 'pt']])
-  const first = new Map<Parameter, string>()
-  for (const [name, parameter] of Object.entries(state)) {
-    const other = first.get(parameter)
-    if (other === undefined) first.set(parameter, name)
-    else metadata.set(name, other)
+  return writeSafetensors(...withoutTwins(await storedState(state), new Map([['format', 'pt']])))
+}
+
+/**
+ * A state dict as files have it, for `writePytorch` and `writeNpz`; waits for the values, all asked for before it returns.
+ * A parameter with two names is one object.
+ */
+export async function storedState(state: {
+  readonly [name: string]: Parameter
+}): Promise<ReadonlyMap<string, StoredTensor>> {
+  const stored = new Map<Parameter, Promise<StoredTensor>>()
+  for (const parameter of Object.values(state))
+    if (!stored.has(parameter)) stored.set(parameter, storedOf(parameter))
+  const named = Object.entries(state).map(
+    async ([name, parameter]) =>
+      [name, await (stored.get(parameter) ?? storedOf(parameter))] as const,
+  )
+  return new Map(await Promise.all(named))
+}
+
+async function storedOf(parameter: Parameter): Promise<StoredTensor> {
+  const { dtype, shape, fileDtype } = parameter
+  const host = { dtype, shape, data: await parameter.data() }
+  return fileDtype === 'I64' ? encode(host, 'I64') : encode(host)
+}
+
+/** A tensor with two names once, and metadata with the other name, as Hugging Face's `save_model` writes them. */
+export function withoutTwins(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: ReadonlyMap<string, string>,
+): readonly [ReadonlyMap<string, StoredTensor>, ReadonlyMap<string, string>] {
+  const first = new Map<StoredTensor, string>()
+  const names = new Map(metadata)
+  for (const [name, tensor] of tensors) {
+    const other = first.get(tensor)
+    if (other === undefined) first.set(tensor, name)
+    else names.set(name, other)
   }
-  const stored = [...first].map(async ([parameter, name]): Promise<[string, StoredTensor]> => {
-    const { dtype, shape, fileDtype } = parameter
-    const host = { dtype, shape, data: await parameter.data() }
-    return [name, fileDtype === 'I64' ? encode(host, 'I64') : encode(host)]
-  })
-  return writeSafetensors(new Map(await Promise.all(stored)), metadata)
+  return [new Map([...first].map(([tensor, name]) => [name, tensor])), names]
 }
 
 /**
