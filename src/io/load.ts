@@ -1,6 +1,6 @@
 // Files of tensors whatever their format, which their content tells: `openTensors` reads the header and then tensors one by
 // one, `loadState` all of them for `loadStateDict`. Formats: safetensors, its shards (`*.index.json`), PyTorch's
-// checkpoints, .npz and .npy.
+// checkpoints, .npz and .npy, Keras's .h5 and .keras, the weights beside a TensorFlow.js model.json.
 import { fail } from '../base/errors.js'
 import type { Shape } from '../base/shape.js'
 import { readNpy } from './npy.js'
@@ -9,7 +9,7 @@ import { openSafetensors } from './safetensors.js'
 import { readShardIndex } from './shards.js'
 import { blobSource, bytesSource, fileSource, httpSource, type Source } from './source.js'
 import { type StateDictOptions, stateDictOf } from './state-dict.js'
-import { decode, type FileDType, type HostTensor, type StoredTensor } from './values.js'
+import { decode, encode, type FileDType, type HostTensor, type StoredTensor } from './values.js'
 import { openZip, type ZipSourceEntry } from './zip.js'
 
 /** A file: its path (in Node), its address, its bytes, a Blob or File, or something that reads it in pieces. */
@@ -48,6 +48,7 @@ const NO_METADATA: ReadonlyMap<string, string> = new Map()
 /** Enough of a file to tell its format. */
 const HEAD = 64
 const LONGEST_INDEX = 64 * 2 ** 20
+const MOST_PATHS = 1_000_000
 /** What a folder of a model may hold, the first that is there counts. */
 const IN_FOLDERS = [
   'model.safetensors',
@@ -133,9 +134,11 @@ async function openSource(
   if (head[8] === 0x7b && head.subarray(4, 8).every((byte) => byte === 0))
     return safetensorsFile(source)
   if (begins(0x93, 0x4e, 0x55)) return npyFile(source)
+  if (begins(0x89, 0x48, 0x44, 0x46)) return kerasFile(source)
   if (begins(0x50, 0x4b)) {
     const entries = await openZip(source)
     const names = [...entries.keys()]
+    if (entries.has('model.weights.h5')) return kerasFile(source)
     if (!names.some((name) => name.endsWith('data.pkl')) && names.every((n) => n.endsWith('.npy')))
       return npzFile(source, entries)
     return pytorchFile(source, options)
@@ -144,7 +147,7 @@ async function openSource(
   if (/^\s*\{/.test(new TextDecoder('latin1').decode(head)))
     return shardedFile(source, input, options)
   return fail(
-    `${source.name}: is of none of the formats that hold tensors: safetensors, PyTorch (.pt, .pth), .npz, .npy, or an index of shards`,
+    `${source.name}: is of none of the formats that hold tensors: safetensors, PyTorch (.pt, .pth), .npz, .npy, Keras (.h5, .keras), or an index of shards`,
   )
 }
 
@@ -157,6 +160,24 @@ async function npyFile(source: Source): Promise<TensorFile> {
     read: async (name) => (name === '' ? tensor : absent(source, name)),
     close: () => source.close(),
   }
+}
+
+/** Whole files: `.h5` and `.keras`. */
+async function kerasFile(source: Source): Promise<TensorFile> {
+  const { readKerasWeights } = await import('./keras/load.js')
+  const weights = await readKerasWeights(await source.read(0, source.size))
+  return decodedFile(weights, 'keras', source)
+}
+
+/** A file whose tensors were read already. */
+function decodedFile(
+  values: ReadonlyMap<string, HostTensor>,
+  format: string,
+  source: Source,
+): TensorFile {
+  const tensors = new Map([...values].map(([name, value]) => [name, encode(value)]))
+  const read = async (name: string) => tensors.get(name) ?? absent(source, name)
+  return { format, tensors, metadata: NO_METADATA, read, close: () => source.close() }
 }
 
 function absent(source: Source, name: string): never {
@@ -198,7 +219,9 @@ async function safetensorsFile(source: Source): Promise<TensorFile> {
 
 async function pytorchFile(source: Source, options: LoadStateOptions): Promise<TensorFile> {
   const file = await openPytorch(source)
-  const state = options.all ? byPath(file.value) : stateDictOf(file.value, options, source.name)
+  const state = options.all
+    ? byPath(file.value, source.name)
+    : stateDictOf(file.value, options, source.name)
   const tensors = new Map<string, TensorEntry>()
   const first = new Map<string, string>()
   for (const [name, tensor] of state) {
@@ -221,9 +244,11 @@ async function pytorchFile(source: Source, options: LoadStateOptions): Promise<T
 }
 
 /** Every tensor of a value, by the keys on the way to it. */
-function byPath(value: PytorchValue): ReadonlyMap<string, PytorchTensor> {
+function byPath(value: PytorchValue, where: string): ReadonlyMap<string, PytorchTensor> {
   const found = new Map<string, PytorchTensor>()
   const visit = (part: PytorchValue, path: string): void => {
+    if (found.size > MOST_PATHS)
+      fail(`${where}: more than ${MOST_PATHS} paths lead to tensors, as in a bomb`)
     if (part instanceof PytorchTensor) found.set(found.has(path) ? `${path}'` : path, part)
     else if (part instanceof Map)
       for (const [key, item] of part) visit(item, path === '' ? String(key) : `${path}.${key}`)
@@ -245,6 +270,10 @@ async function shardedFile(
   if (source.size > LONGEST_INDEX)
     fail(`${source.name}: an index of ${source.size} bytes, at most ${LONGEST_INDEX} are read`)
   const text = new TextDecoder().decode(await source.read(0, source.size))
+  if (text.includes('"weightsManifest"') && (typeof input === 'string' || input instanceof URL)) {
+    const { readTfjsWeights } = await import('./tfjs/load.js')
+    return decodedFile(await readTfjsWeights(input), 'tfjs', source)
+  }
   const index = readShardIndex(text, source.name)
   if (typeof input !== 'string' && !(input instanceof URL))
     fail(

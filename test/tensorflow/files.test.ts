@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { tensor } from '../../src/index.js'
+import { loadState } from '../../src/io/index.js'
 import { loadKeras } from '../../src/io/keras/load.js'
 import { KerasModel } from '../../src/io/keras/model.js'
 import { readLiteral } from '../../src/io/tfjs/literal.js'
@@ -124,6 +125,8 @@ test('files on disk, in shards that cut tensors anywhere', async () => {
   await writeFile(join(folder, 'c.bin'), bytes.subarray(25))
   expect(await outputs(await loadTfjs(join(folder, 'model.json')))).toEqual(expected)
   expect(await outputs(await loadTfjs(new URL(`file://${folder}/model.json`)))).toEqual(expected)
+  const state = await loadState(join(folder, 'model.json'))
+  expect(Array.from(state['d/bias'].data)).toEqual([7, 8])
   await rm(join(folder, 'c.bin'))
   await expect(loadTfjs(join(folder, 'model.json'))).rejects.toThrow(
     /c\.bin: there is no such file/,

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import h5wasm from 'h5wasm'
 import { expect, test } from 'vitest'
 import { Hdf5File } from '../../src/io/hdf5.js'
-import { readKerasWeights } from '../../src/io/index.js'
+import { loadState, readKerasWeights } from '../../src/io/index.js'
+import { writeZip } from '../../src/io/zip.js'
 import { fuzz } from '../fuzz.js'
 
 type File = InstanceType<typeof h5wasm.File>
@@ -172,6 +173,18 @@ f.close()`
     expect(file.tensor('empty').shape).toEqual([0, 3])
   } finally {
     rmSync(folder, { recursive: true })
+  }
+})
+
+test('loadState reads Keras files by their content', async () => {
+  const bytes = await made((file) => {
+    file.create_group('a').create_dataset({ name: 'x', data: Float32Array.of(1, 2), shape: [2] })
+  })
+  const archive = writeZip(new Map([['model.weights.h5', bytes]]))
+  for (const content of [bytes, archive]) {
+    const values = await loadState(content)
+    expect(Object.keys(values)).toEqual(['a/x'])
+    expect(Array.from(values['a/x'].data)).toEqual([1, 2])
   }
 })
 
