@@ -242,6 +242,56 @@ describe('tensors and storages', () => {
     expect(() => readPytorch(archive(content, four), 'x.pt')).toThrow(/^x\.pt/)
   })
 
+  test('what newer versions write: storages of bytes, and types that have no storage class', () => {
+    const bytes = join(
+      tuple(
+        string('storage'),
+        text('ctorch.storage\nUntypedStorage\n'),
+        string('0'),
+        string('cpu'),
+        int(16),
+      ),
+      'Q',
+    )
+    const v3 = (type: string) =>
+      join(
+        'ctorch._utils\n_rebuild_tensor_v3\n',
+        tuple(
+          bytes,
+          int(1),
+          tuple(int(3)),
+          tuple(int(1)),
+          text('\x89'),
+          text('N'),
+          text(`ctorch\n${type}\n`),
+        ),
+        'R',
+      )
+    const value = readPytorch(
+      archive(pickle(dict(string('w'), v3('uint16'), string('x'), v3('float8_e5m2'))), four),
+    )
+    expect(value instanceof Map && [value.get('w'), value.get('x')]).toMatchObject([
+      { dtype: 'U16', shape: [3], offset: 1, bytes: new Uint8Array(6) },
+      { dtype: 'F8_E5M2', shape: [3], bytes: new Uint8Array(3) },
+    ])
+    expect(() => readPytorch(archive(pickle(v3('uint64')), four))).toThrow(
+      /ends at byte 32, the storage at 16/,
+    )
+    // A parameter with attributes: function, class, arguments, attributes.
+    const args = tuple(storage(4), int(0), tuple(int(4)), tuple(int(1)), text('\x89'), text('N'))
+    const typed = join(
+      'ctorch._tensor\n_rebuild_from_type_v2\n',
+      tuple(
+        text('ctorch._utils\n_rebuild_tensor_v2\n'),
+        text('ctorch.nn.parameter\nParameter\n'),
+        args,
+        dict(string('tag'), int(1)),
+      ),
+      'R',
+    )
+    expect(readPytorch(archive(pickle(typed), four))).toMatchObject({ dtype: 'F32', shape: [4] })
+  })
+
   test('big-endian storages are turned around', () => {
     const content = pickle(dict(string('w'), tensorOf(storage(4), 0, [4], [1])))
     const big = new Uint8Array(16)
