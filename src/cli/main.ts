@@ -115,6 +115,7 @@ Examples:
   burnish evaluate runs/digits                         how good it is, class by class
   burnish predict runs/digits seven.png                what it sees in a picture
   burnish inspect runs/digits                          the weights it ended with
+  burnish export runs/digits digits.onnx               the model for other runtimes
   burnish convert resnet18.pth resnet18.safetensors    the same tensors in another format
   burnish explain lenet                                what one training step does, kernel by kernel
   burnish profile resnet18                             where the time of a training step goes
