@@ -86,6 +86,9 @@ function picksOf(call: Call, way: Way, size: number, count: number, scale: numbe
   })
 }
 
+/** A table of elements is made for each dimension. */
+const MOST_POSITIONS = 1 << 20
+
 function resize(call: Call): Tensor {
   const x = call.tensor(0)
   const old = call.version < 11 || call.node.op === 'Upsample'
@@ -116,7 +119,9 @@ function resize(call: Call): Tensor {
     const size = x.shape[axis]
     const count = sizes ? sizes[i] : Math.floor(size * (scales?.[i] ?? 1))
     const scale = scales ? scales[i] : count / size
-    if (!(count > 0)) call.fail(`dimension ${axis} would be ${count}`)
+    if (!(count > 0 && count <= MOST_POSITIONS && Number.isInteger(count)))
+      call.fail(`dimension ${axis} would be ${count}`)
+    if (!(scale > 0)) call.fail(`a scale is ${scale}, but must be above 0`)
     if (count === size && scale === 1) return
     node = resample(node, axis, picksOf(call, way, size, count, scale))
   })
