@@ -2,7 +2,9 @@
 //
 // - speed: a table of bench/results/*-pytorch.json, which `npm run bench -- WORKLOAD --against pytorch` writes.
 // - the tables of docs/performance.md, from all of bench/results: see performance.mjs.
+// - networks: the networks of docs/pretrained.md, from the table in src/models.
 // - kernel: what BURNISH_DEBUG=kernels prints for scripts/shown-kernel.mjs, compiled now.
+// - operators: the tables of docs/onnx.md, of what loadOnnx knows: see onnx.mjs.
 // - run: the last output of `npm start`, kept in docs/run.txt; --run runs it again first (half a minute).
 //
 // --check writes nothing, and fails where a page shows something else than the kept results.
@@ -11,6 +13,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { list } from '../dist/models/index.js'
+import { operatorTables } from './onnx.mjs'
 import { performanceParts } from './performance.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -119,7 +123,25 @@ function shortened(text) {
   return `${shown.map((line) => line.trimEnd()).join('\n')}\n`
 }
 
+/** The networks with trained weights. */
+function networks() {
+  const row = (cells) => `| ${cells.join(' | ')} |`
+  const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`
+  const heading = ['name', 'what for', 'input', 'features', 'parameters', 'package, licence']
+  const rows = list({ pretrained: true }).map((one) => [
+    `\`${one.name}\``,
+    `${one.about} (${one.paper})`,
+    one.preprocessing.about,
+    one.features,
+    one.parameters.toLocaleString('en-US'),
+    `${one.package.name}@${one.package.version}, ${one.license}; ${one.source}. ${megabytes(one.package.size)} are fetched, ${megabytes(one.bytes)} kept`,
+  ])
+  const line = heading.map((_, i) => (i === 3 || i === 4 ? '---:' : '---'))
+  return [row(heading), row(line), ...rows.map(row)].join('\n')
+}
+
 const kernel = fenced(command(['scripts/shown-kernel.mjs'], { BURNISH_DEBUG: 'kernels' }).stderr)
+const { families } = await import(new URL('../dist/io/onnx/operators/index.js', import.meta.url))
 const stale = []
 const pages = [
   ...READMES.map((readme) => ({
@@ -127,6 +149,8 @@ const pages = [
     parts: { run: shownRun(), kernel, speed: speed(readme) },
   })),
   { name: 'docs/performance.md', parts: performanceParts(measured()) },
+  { name: 'docs/onnx.md', parts: { operators: operatorTables(families) } },
+  { name: 'docs/pretrained.md', parts: { networks: networks() } },
 ]
 for (const { name: page, parts } of pages) {
   const file = join(root, page)
