@@ -87,7 +87,7 @@ test('batches: filled up, cut, on either side', async () => {
 
 /** GPT-2's bytes: letters stand for themselves, a blank is Ġ. */
 const VOCAB = Object.fromEntries(
-  ['l', 'o', 'w', 'e', 'r', 'Ġ', 'lo', 'low', 'Ġlow', 'er', '<|endoftext|>', 'Ã', '©'].map(
+  ['l', 'o', 'w', 'e', 'r', 'Ġ', 'lo', 'low', 'Ġlow', 'er', '<|endoftext|>', 'Ã', '©', '.'].map(
     (token, id) => [token, id],
   ),
 )
@@ -105,6 +105,9 @@ test('byte-level BPE: merges in order, blanks, bytes of letters', async () => {
   const { ids } = tokenizer.encode(text)
   expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe(text)
   expect(tokenizer.decode(ids)).toBe('low lower é')
+  const spaced = tokenizer.encode('low .').ids
+  expect(tokenizer.decode(spaced, { cleanUp: false })).toBe('low .')
+  expect(tokenizer.decode(spaced)).toBe('low.')
   expect(() => tokenizer.batch(['low', 'lower'])).toThrow('no token that fills up: give padToken')
   const batch = tokenizer.batch(['low', 'lower'], { padToken: '<|endoftext|>' })
   expect([...(await batch.inputIds.data())]).toEqual([7, 10, 7, 9])

@@ -8,8 +8,10 @@ import type { Fields } from './huggingface-config.js'
 
 /** Pillow's number of the filter. */
 const BILINEAR = 2
-const IMAGENET_MEAN = [0.5, 0.5, 0.5]
-const IMAGENET_STD = [0.5, 0.5, 0.5]
+/** Mean and deviation where none are said: pixels become −1 … 1. */
+const HALF = [0.5, 0.5, 0.5]
+/** From this size on ConvNeXt's processor, which ResNet has too, stretches pictures and cuts nothing. */
+const STRETCHED = 384
 
 export interface Preprocess {
   /** What the model sees, in pixels. */
@@ -54,15 +56,16 @@ export function readPreprocess(config: Fields): Preprocess {
   const cropEdge = crop?.height ?? crop?.edge
   // A number alone stretches ViT's pictures; with a crop, or with crop_pct as ResNet's have it, it is the shorter side.
   const cuts =
-    crop !== undefined || (size.edge !== undefined && config.get('crop_pct') !== undefined)
+    crop !== undefined ||
+    (size.edge !== undefined && size.edge < STRETCHED && config.get('crop_pct') !== undefined)
   const edge = size.edge ?? 224
   const height = cropEdge ?? size.height ?? edge
   const width = crop?.width ?? crop?.edge ?? size.width ?? edge
   const shortest = cuts
-    ? Math.round((size.edge ?? Math.min(height, width)) / (pct || 1))
+    ? Math.trunc((size.edge ?? Math.min(height, width)) / (pct || 1))
     : undefined
-  const mean = config.flag('do_normalize', true) ? numbers('image_mean', IMAGENET_MEAN) : [0, 0, 0]
-  const std = config.flag('do_normalize', true) ? numbers('image_std', IMAGENET_STD) : [1, 1, 1]
+  const mean = config.flag('do_normalize', true) ? numbers('image_mean', HALF) : [0, 0, 0]
+  const std = config.flag('do_normalize', true) ? numbers('image_std', HALF) : [1, 1, 1]
   const scale = config.flag('do_rescale', true) ? config.real('rescale_factor', 1 / 255) : 1
   const resample = config.whole('resample', BILINEAR, 0)
   const resizes = config.flag('do_resize', true)

@@ -3,6 +3,7 @@ export type { Files, HubOptions, Repository } from '../io/hub.js'
 export { loadTokenizer } from './load.js'
 export {
   type BatchOptions,
+  type DecodeOptions,
   type Encoded,
   type EncodeOptions,
   type Text,

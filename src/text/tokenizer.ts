@@ -26,6 +26,13 @@ export interface BatchOptions extends EncodeOptions {
   readonly padToken?: string
 }
 
+export interface DecodeOptions {
+  /** Default true. */
+  readonly skipSpecialTokens?: boolean
+  /** Takes blanks before marks away (` .` → `.`). Default: as tokenizer_config.json says, else true. */
+  readonly cleanUp?: boolean
+}
+
 export interface Encoded {
   readonly ids: readonly number[]
   /** 0 in the first text, 1 in the second. */
@@ -170,13 +177,14 @@ export class Tokenizer {
   }
 
   /** The text of ids. */
-  decode(
-    ids: ArrayLike<number>,
-    { skipSpecialTokens = true }: { readonly skipSpecialTokens?: boolean } = {},
-  ): string {
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     if (ids.length === 0) return ''
+    const { skipSpecialTokens = true, cleanUp } = options
     return guarded('decode', () =>
-      this.#engine.decode(Array.from(ids), { skip_special_tokens: skipSpecialTokens }),
+      this.#engine.decode(Array.from(ids), {
+        skip_special_tokens: skipSpecialTokens,
+        ...(cleanUp !== undefined && { clean_up_tokenization_spaces: cleanUp }),
+      }),
     )
   }
 }
