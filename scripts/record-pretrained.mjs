@@ -8,7 +8,7 @@
 // node_modules. @energetic-ai/embeddings, whose tokenizer the sentence encoder is used with, must be there too; of its
 // code the tokenizer alone is run. ONNX networks run in onnxruntime-node, TensorFlow.js's in @tensorflow/tfjs, on inputs
 // made by the formula of test/support.ts. test/pretrained/NAME.json gets of each output a few values, spread evenly, the
-// sum and the sum of squares: enough to notice any difference, in a small file.
+// sum and the sum of squares: enough to notice any difference, in a small file; `npx biome format --write test/pretrained`.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -64,7 +64,7 @@ function kept(values, shape) {
 
 function write(name, record) {
   const file = join(root, 'test/pretrained', `${name}.json`)
-  const text = `${JSON.stringify(record, null, 1).replace(/\n\s+(?=[-\d\]])/g, ' ')}\n`
+  const text = `${JSON.stringify(record)}\n`
   writeFileSync(file, text)
   console.log(`${file}: ${text.length} bytes`)
 }
