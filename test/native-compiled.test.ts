@@ -6,9 +6,11 @@ import { allocate, itemSize, numbersOf, type TypedArray, typedView } from '../sr
 import { sizeOf } from '../src/base/shape.js'
 import { compileGraph, inputsOf } from '../src/compiler/compile.js'
 import type { Machine, Program } from '../src/compiler/program.js'
+import { affine, makeContract, plain } from '../src/graph/contract.js'
 import { interpret } from '../src/graph/interpret.js'
 import {
   constant,
+  contract,
   expand,
   type Graph,
   type InputNode,
@@ -146,6 +148,44 @@ test.skipIf(!present)('sums of neighbouring columns, several vectors at a time',
     const graph = { outputs: [mean, variance, slope, best, root], updates: [] }
     const values = Float32Array.from({ length: 900 * columns }, (_, i) => Math.sin(i * i))
     for (const { machine } of machines) await check(0, graph, () => values, machine)
+  }
+})
+
+test.skipIf(!present)('gradients of depthwise convolutions, one after the other', async () => {
+  for (const [size, stride] of [
+    [3, 2],
+    [5, 1],
+  ]) {
+    const [batch, channels, height, width] = [3, 48, 9, 7]
+    const out = (n: number) => Math.ceil(n / stride)
+    const tap = (pixel: number, tap: number, by: number) =>
+      affine(
+        [
+          [pixel, by],
+          [tap, 1],
+        ],
+        -(size >> 1),
+      )
+    const depthwise = (x: Node, w: Node, by: number, shape: readonly number[]) =>
+      contract(
+        makeContract({
+          extents: [batch, channels, ...shape, size, size],
+          rank: 4,
+          a: [plain(0), plain(1), tap(2, 4, by), tap(3, 5, by)],
+          b: [plain(1), plain(4), plain(5)],
+        }),
+        x,
+        w,
+      )
+    const x = input({}, [batch, channels, height, width], 'float32')
+    const weights = [0, 1].map(() => input({}, [channels, size, size], 'float32'))
+    const first = depthwise(x, weights[0], 1, [height, width])
+    const y = depthwise(map('tanh', first), weights[1], stride, [out(height), out(width)])
+    const found = gradients(reduce('sum', [0, 1, 2, 3], map('mul', y, y)), weights)
+    const graph = { outputs: found.filter((node) => node !== undefined), updates: [] }
+    const values = Float32Array.from({ length: sizeOf(x.shape) }, (_, i) => Math.sin(i * i) / 4)
+    const bind = (node: InputNode) => values.subarray(0, sizeOf(node.shape))
+    for (const { machine } of machines) await check(0, graph, bind, machine)
   }
 })
 

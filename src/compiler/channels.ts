@@ -121,7 +121,7 @@ function layoutFor(machine: Machine): Layout {
   }
   const plain = (node: Node, r: Relayout): Node => {
     const [first] = node.args
-    if (node.kind === 'contract') return withLaidOperands(node, r)
+    if (node.kind === 'contract') return byImage(withLaidOperands(node, r))
     if (node.kind === 'reduce' && r.isNative(first)) {
       const out = plainReduce(node, r)
       if (out) return out
@@ -225,6 +225,34 @@ function withLaidOperands(node: NodeOf<'contract'>, r: Relayout): Node {
     operands[0],
     operands[1],
   )
+}
+
+/** The gradient for depthwise weights: of each image, which threads share out, then summed over the batch. */
+function byImage(node: Node): Node {
+  if (node.kind !== 'contract') return node
+  const { spec } = node
+  const { rank } = spec
+  const axisOf = (index: Index | undefined) =>
+    index && isPlain(index) ? index.terms[0][0] : undefined
+  const [batch, other] = [axisOf(spec.a[0]), axisOf(spec.b[0])]
+  const channel = axisOf(spec.a.at(-1))
+  if (batch === undefined || batch !== other || batch < rank || spec.extents[batch] === 1)
+    return node
+  if (channel === undefined || channel >= rank || axisOf(spec.b.at(-1)) !== channel) return node
+  if (spec.extents[channel] < LEAST_CHANNELS || windowedOperand(spec) === undefined) return node
+  const to = (axis: number) => (axis === batch ? 0 : axis < batch ? axis + 1 : axis)
+  const moved = (index: Index): Index => ({
+    ...index,
+    terms: index.terms.map(([axis, by]) => [to(axis), by] as const).sort((x, y) => x[0] - y[0]),
+  })
+  const extents = [spec.extents[batch], ...spec.extents.filter((_, axis) => axis !== batch)]
+  const apart = makeContract({
+    extents,
+    rank: rank + 1,
+    a: spec.a.map(moved),
+    b: spec.b.map(moved),
+  })
+  return reduce('sum', [0], contract(apart, node.args[0], node.args[1]))
 }
 
 function nativeConvolution(

@@ -100,7 +100,21 @@ export function planTiles(
   let columnTile = 1
   const accumulators = context.machine.tile.splats * context.machine.tile.vectors
   const inBoth = lane && inA(lane) !== 0 && inB(lane) !== 0
-  if (lane && !inBoth) {
+  const taps = inBoth
+    ? tapsOf(
+        outer.filter((axis) => axis !== lane && axis.variable !== item),
+        inA,
+        inB,
+        accumulators,
+      )
+    : undefined
+  if (taps) {
+    ;[rows, columns] = taps
+    rowTile = rows.extent
+    columnTile = columns.extent
+    const most = Math.floor((accumulators + 2) / (rowTile * columnTile))
+    vectorsAcross = Math.max(1, Math.min(most, Math.floor((lane?.extent ?? 1) / width)))
+  } else if (lane && !inBoth) {
     vectorsAcross = Math.min(context.machine.tile.vectors, Math.ceil(lane.extent / width))
     rows = largest(inA(lane) !== 0 ? onlyB : onlyA)
     rowTile = rows ? divisorNear(rows.extent, Math.floor(accumulators / vectorsAcross)) : 1
@@ -134,6 +148,26 @@ export function planTiles(
     ...sums,
     panel: choosePanel(domain, lane, rows, rowTile, sums, width * vectorsAcross),
   }
+}
+
+/** Accumulators beyond those of a tile that taps may have: nothing is loaded again for them. */
+const MORE_TAPS = 9
+
+/**
+ * The taps of a depthwise convolution's weights, whose sums all run at once: the only axes of one operand alone. Where a
+ * tap reads outside of the image depends on the position, so it is decided there.
+ */
+function tapsOf(
+  outer: readonly Axis[],
+  inA: (axis: Axis) => number,
+  inB: (axis: Axis) => number,
+  accumulators: number,
+): readonly [Axis, Axis] | undefined {
+  const apart = outer.filter((axis) => (inA(axis) === 0) !== (inB(axis) === 0))
+  if (apart.length !== 2) return undefined
+  const [i, j] = apart
+  if ((inA(i) === 0) !== (inA(j) === 0)) return undefined
+  return i.extent * j.extent <= accumulators + MORE_TAPS ? [i, j] : undefined
 }
 
 interface Square {

@@ -276,7 +276,12 @@ class TileBuilder {
     width: number,
   ): void {
     const { b, plan, domain } = this
-    const conditions = [...domain.a.inside, ...domain.b.inside]
+    const tiled = [plan.rows, plan.columns].filter((axis) => axis !== undefined)
+    const ofTile = (condition: Inside) =>
+      tiled.some((axis) => coefficientOf(condition.affine, axis.variable) !== 0)
+    const all = [...domain.a.inside, ...domain.b.inside]
+    const conditions = all.filter((condition) => !ofTile(condition))
+    const ofPlaces = all.filter(ofTile)
     const first = places[0]
     const clipped = new Map<number, Inside[]>()
     const outside: Inside[] = []
@@ -284,7 +289,7 @@ class TileBuilder {
       const turn = [...plan.summed]
         .reverse()
         .find((axis) => coefficientOf(condition.affine, axis.variable) !== 0)
-      // Tiled variables are free of conditions, so any place stands for all.
+      // No tiled variable is in these conditions, so any place stands for all.
       const held = { affine: at(condition.affine, first), extent: condition.extent }
       if (!turn) {
         if (!alwaysHolds(held, domain)) outside.push(held)
@@ -296,7 +301,7 @@ class TileBuilder {
     }
     const nest = (k: number): void => {
       if (k === plan.summed.length) {
-        this.multiply(places, accumulators, at, width)
+        this.multiplyInside(ofPlaces, places, accumulators, at, width)
         return
       }
       const { variable, extent } = plan.summed[k]
@@ -323,6 +328,37 @@ class TileBuilder {
     if (!this.group.locals.has(operand.base)) return operand.at
     const [item] = this.domain.outer
     return substitute(operand.at, item, constant(0))
+  }
+
+  /** The multiply-adds, of those places that are inside. */
+  private multiplyInside(
+    conditions: readonly Inside[],
+    places: readonly Place[],
+    accumulators: readonly Local[],
+    at: (affine: Affine, place: Place) => Affine,
+    width: number,
+  ): void {
+    const { b, domain } = this
+    const held = (place: Place) =>
+      conditions
+        .map(({ affine, extent }): Inside => ({ affine: at(affine, place), extent }))
+        .filter((condition) => !alwaysHolds(condition, domain))
+    const every = new Map<string, Inside>()
+    for (const place of places)
+      for (const condition of held(place)) every.set(affineKey(condition.affine), condition)
+    const whole = () => this.multiply(places, accumulators, at, width)
+    if (every.size === 0) {
+      whole()
+      return
+    }
+    b.when([...every.values()], whole, () => {
+      places.forEach((place, i) => {
+        const one = () => this.multiply([place], [accumulators[i]], at, width)
+        const own = held(place)
+        if (own.length > 0) b.when(own, one)
+        else one()
+      })
+    })
   }
 
   private multiply(
