@@ -3,10 +3,10 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { readFile, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { fail } from '../base/errors.js'
+import { BurnishError, fail } from '../base/errors.js'
 import type { PlainGraph } from '../io/graph/plain.js'
 import { type LoadStateOptions, openTensors, type TensorFile } from '../io/load.js'
-import { fileSource } from '../io/source.js'
+import { fileSource, plainBytes } from '../io/source.js'
 import { encode, type HostTensor, type StoredTensor } from '../io/values.js'
 import { openZip } from '../io/zip.js'
 import type { Parameter } from '../tensor/parameter.js'
@@ -34,6 +34,20 @@ export async function openAny(path: string, options: LoadStateOptions = {}): Pro
       const { loadTfjs } = await import('../io/tfjs/load.js')
       return modelFile('TensorFlow.js', (await loadTfjs(path)).stateDict())
     }
+    case 'hdf5': {
+      const { Hdf5File } = await import('../io/hdf5.js')
+      const file = new Hdf5File(plainBytes(await readFile(path)), path)
+      if (file.text('', 'model_config') !== undefined)
+        try {
+          const { loadKeras } = await import('../io/keras/load.js')
+          return await modelFile('Keras', (await loadKeras(path)).stateDict())
+        } catch (error) {
+          if (!(error instanceof BurnishError)) throw error
+        }
+      // Weights alone, or of a model with layers that are not covered: under the names the file has for them.
+      const weights = file.datasets().map((name) => [name, encode(file.tensor(name))] as const)
+      return held('HDF5', new Map(weights))
+    }
     case 'keras': {
       const { loadKeras } = await import('../io/keras/load.js')
       return modelFile('Keras', (await loadKeras(path)).stateDict())
@@ -43,13 +57,13 @@ export async function openAny(path: string, options: LoadStateOptions = {}): Pro
   }
 }
 
-async function kindOf(path: string): Promise<'onnx' | 'tfjs' | 'keras' | 'tensors'> {
+async function kindOf(path: string): Promise<'onnx' | 'tfjs' | 'keras' | 'hdf5' | 'tensors'> {
   if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return 'tensors'
   const source = await fileSource(path)
   try {
     const head = await source.read(0, Math.min(HEAD, source.size))
     if (head[8] === 0x7b && head.subarray(4, 8).every((byte) => byte === 0)) return 'tensors'
-    if ([0x89, 0x48, 0x44, 0x46].every((byte, i) => head[i] === byte)) return 'keras'
+    if ([0x89, 0x48, 0x44, 0x46].every((byte, i) => head[i] === byte)) return 'hdf5'
     if (head[0] === 0x50 && head[1] === 0x4b)
       return (await openZip(source)).has('config.json') ? 'keras' : 'tensors'
     if (/^\s*\{/.test(new TextDecoder('latin1').decode(head.subarray(0, 64)))) {
@@ -66,10 +80,8 @@ async function kindOf(path: string): Promise<'onnx' | 'tfjs' | 'keras' | 'tensor
 async function onnxFile(path: string): Promise<AnyFile> {
   const { decodeModel } = await import('../io/onnx/wire.js')
   const { readModel } = await import('../io/onnx/read.js')
-  const bytes = await readFile(path)
-  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const folder = await realpath(dirname(path))
-  const model = decodeModel(plain, path)
+  const model = decodeModel(plainBytes(await readFile(path)), path)
   const { graph, version } = readModel(model, path, (location, offset, length) =>
     piece(join(folder, location), offset, length),
   )
