@@ -4,8 +4,25 @@ import { describe, expect, it } from 'vitest'
 import { type Tensor, tensor } from '../src/index.js'
 import { loadOnnxBytes } from '../src/io/onnx/load.js'
 import { operators } from '../src/io/onnx/operators/index.js'
+import {
+  AttributeType,
+  encodeModel,
+  type Model,
+  type Function as ModelFunction,
+  type Node,
+} from '../src/io/onnx/wire.js'
 import { setDevice } from '../src/tensor/devices.js'
-import { cases, type Input, modelOfCase, type OperatorCase } from './onnx-in.cases.js'
+import {
+  attributeOf,
+  cases,
+  floats,
+  type Input,
+  infoOf,
+  known,
+  modelOfCase,
+  type OperatorCase,
+  tensorOf,
+} from './onnx-in.cases.js'
 import { type Ort, type OrtTensor, onnxruntime, ortSession } from './peers.js'
 import { difference } from './support.js'
 
@@ -58,10 +75,110 @@ describe.skipIf(ort === undefined)('operators as onnxruntime computes them', asy
   })
 })
 
+const sequences = [
+  'SequenceEmpty',
+  'SequenceConstruct',
+  'SequenceInsert',
+  'SequenceAt',
+  'SequenceLength',
+  'ConcatFromSequence',
+]
+
+/** Both runtimes on a graph with the float inputs x and z of [2, 3]. */
+async function compared(runtime: Ort, model: Model): Promise<void> {
+  const bytes = encodeModel(model)
+  const session = await ortSession(runtime, bytes)
+  const [x, z] = [floats([2, 3]), floats([2, 3])]
+  const expected = await session.run({ x: feedOf(runtime, x), z: feedOf(runtime, z) })
+  const actual = loadOnnxBytes(bytes, 'm').run({ x: tensorOfInput(x), z: tensorOfInput(z) })
+  for (const name of session.outputNames) {
+    expect(actual[name].shape, name).toEqual([...expected[name].dims])
+    const data = await actual[name].data()
+    expect(difference(data, numbers(expected[name]), 1e-5), name).toBeUndefined()
+  }
+}
+
+describe.skipIf(ort === undefined)('graphs as onnxruntime computes them', () => {
+  const input = ['x', 'z'].map((name) => infoOf(name, { dtype: 'float', shape: [2, 3] }))
+  const axis = (i: number) => [attributeOf('axis', i)]
+  it('with sequences', async () => {
+    if (ort === undefined) return
+    const node: Node[] = [
+      { opType: 'SequenceEmpty', output: ['none'] },
+      { opType: 'SequenceInsert', input: ['none', 'x'], output: ['one'] },
+      { opType: 'SequenceInsert', input: ['one', 'z', 'first'], output: ['two'] },
+      { opType: 'ConcatFromSequence', input: ['two'], output: ['a'], attribute: axis(1) },
+      { opType: 'SequenceConstruct', input: ['x', 'z', 'x'], output: ['three'] },
+      { opType: 'SequenceAt', input: ['three', 'last'], output: ['b'] },
+      { opType: 'SequenceLength', input: ['three'], output: ['c'] },
+      {
+        opType: 'ConcatFromSequence',
+        input: ['three'],
+        output: ['d'],
+        attribute: [...axis(0), attributeOf('new_axis', 1)],
+      },
+    ]
+    const output = ['a', 'b', 'c', 'd'].map((name) => ({ name }))
+    const initializer = [tensorOf('first', known([0], [])), tensorOf('last', known([-2], []))]
+    const opsetImport = [{ version: 17 }]
+    await compared(ort, {
+      irVersion: 8,
+      opsetImport,
+      graph: { name: 'g', node, input, output, initializer },
+    })
+  })
+  it('with functions of their own, and another domain', async () => {
+    if (ort === undefined) return
+    const own: ModelFunction = {
+      name: 'Scaled',
+      domain: 'own',
+      input: ['u', 'v'],
+      output: ['w'],
+      attribute: ['alpha'],
+      opsetImport: [{ version: 17 }],
+      node: [
+        {
+          opType: 'LeakyRelu',
+          input: ['u'],
+          output: ['t'],
+          attribute: [{ name: 'alpha', refAttrName: 'alpha', type: AttributeType.FLOAT }],
+        },
+        { opType: 'Mul', input: ['t', 'v'], output: ['w'] },
+      ],
+    }
+    const call = (inputs: string[], output: string, alpha: number): Node => ({
+      opType: 'Scaled',
+      domain: 'own',
+      input: inputs,
+      output: [output],
+      attribute: [attributeOf('alpha', alpha)],
+    })
+    await compared(ort, {
+      irVersion: 8,
+      opsetImport: [
+        { version: 17 },
+        { domain: 'own', version: 1 },
+        { domain: 'com.microsoft', version: 1 },
+      ],
+      functions: [own],
+      graph: {
+        name: 'g',
+        node: [
+          call(['x', 'z'], 'p', 0.25),
+          call(['p', 'x'], 'a', 0.5),
+          { opType: 'Gelu', domain: 'com.microsoft', input: ['z'], output: ['b'] },
+        ],
+        input,
+        output: ['a', 'b'].map((name) => ({ name })),
+      },
+    })
+  })
+})
+
 describe('the table', () => {
   it('has a case for each operator', () => {
     const tested = new Set(cases.map(({ op }) => op))
-    const elsewhere = new Set(['If', 'Loop', 'com.microsoft.Gelu'])
+    const elsewhere = new Set(['If', 'Loop', 'com.microsoft.Gelu', ...sequences])
     const missing = [...operators.keys()].filter((op) => !tested.has(op) && !elsewhere.has(op))
     expect(missing).toEqual([])
   })
