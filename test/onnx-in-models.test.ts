@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Tensor, tensor } from '../src/index.js'
+import { compile, type Tensor, tensor } from '../src/index.js'
 import type { GraphModule } from '../src/io/graph/module.js'
 import { loadOnnx, loadOnnxBytes } from '../src/io/onnx/load.js'
 import {
@@ -15,6 +15,7 @@ import {
   type Node,
 } from '../src/io/onnx/wire.js'
 import { crossEntropy } from '../src/nn/functional.js'
+import { Linear } from '../src/nn/index.js'
 import { SGD } from '../src/optim/index.js'
 import { setDevice } from '../src/tensor/devices.js'
 import {
@@ -69,6 +70,10 @@ describe('golden models', () => {
     expect(names(model)).toContain('head.weight')
     const losses = await trained(model, 'x', [4, 3, 16, 16], 4)
     expect(losses[9]).toBeLessThan(losses[0])
+    model.setSubmodule('/head/Gemm', new Linear(8, 6))
+    expect(names(model)).toContain('/head/Gemm.weight')
+    expect(names(model)).not.toContain('head.weight')
+    expect(model.forward(x).shape).toEqual([2, 6])
   })
 })
 
@@ -154,6 +159,34 @@ describe('weights', () => {
     expect(model.forward(floatsTensor([3, 2, 5, 5])).shape).toEqual([3, 4])
     expect(() => model.forward(floatsTensor([3, 2, 5, 6]))).toThrow('the graph takes [1, 2, 5, 5]')
     expect(() => model.run({ z: floatsTensor([1]) })).toThrow('there is no input z')
+  })
+  it('a new head takes the place of the old', async () => {
+    const model = loadOnnxBytes(normalised, 'm')
+    const head = new Linear(3, 7)
+    model.setSubmodule('MatMul_y', head)
+    expect(names(model)).toContain('MatMul_y.weight')
+    expect(model.forward(floatsTensor([2, 2, 5, 5])).shape).toEqual([2, 7])
+    const losses = await trained(model, 'x', [7, 2, 5, 5], 7)
+    expect(losses[9]).toBeLessThan(losses[0])
+  })
+  it('a compiled step trains as a plain one', async () => {
+    const x = floatsTensor([4, 2, 5, 5])
+    const run = async (compiled: boolean) => {
+      const model = loadOnnxBytes(normalised, 'm').train()
+      const optimizer = new SGD(model.parameters(), { lr: 0.05 })
+      const plain = (given: Tensor) => {
+        const loss = model.forward(given).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zeroGrad()
+        return loss
+      }
+      const step = compiled ? compile(plain) : plain
+      let last = 0
+      for (let i = 0; i < 3; i++) last = await step(x).item()
+      return last
+    }
+    expect(await run(true)).toBeCloseTo(await run(false), 5)
   })
   it('inner values can be asked for', () => {
     const model = loadOnnxBytes(normalised, 'm', { outputs: ['q', 'b'] })

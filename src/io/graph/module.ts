@@ -4,12 +4,12 @@
 // Control flow is run while tracing, where what it depends on is known: see the operators with inner graphs.
 import { fail } from '../../base/errors.js'
 import { showShape } from '../../base/shape.js'
-import { Module } from '../../nn/module.js'
+import { type AnyModule, Module } from '../../nn/module.js'
 import { Parameter } from '../../tensor/parameter.js'
 import { Tensor } from '../../tensor/tensor.js'
 import type { Operator, OperatorTable } from './call.js'
 import { freshTensor, knownConstant, tensorOfConstant, type Value } from './host.js'
-import { type PlainGraph, type PlainInput, type PlainNode, subgraphs } from './plain.js'
+import { type PlainGraph, type PlainInput, type PlainNode, readsOf, subgraphs } from './plain.js'
 import { type GraphOptions, prepared } from './prepare.js'
 import { type Body, runOperator } from './run.js'
 
@@ -19,6 +19,26 @@ export interface Named {
 }
 
 type Scope = Map<string, Value>
+
+/** A node, and the entry that computes it. */
+interface Step {
+  readonly plain: PlainNode
+  readonly name: string
+}
+
+/** The result of a module that took a node's place. */
+function replacement(
+  module: Parameter | AnyModule | undefined,
+  inputs: readonly string[],
+  scope: Scope,
+): readonly Value[] {
+  const given = inputs
+    .map((name) => scope.get(name))
+    .filter((value) => value instanceof Tensor && !(value instanceof Parameter))
+  const result = module instanceof Module ? module.forward(...given) : undefined
+  if (!(result instanceof Tensor)) throw fail('a module in the place of a node must give a tensor')
+  return [result]
+}
 
 /** One node: a module without parameters, whose forward takes and gives the values of its edges. */
 export class GraphNode extends Module<readonly (Value | undefined)[]> {
@@ -69,10 +89,10 @@ export class GraphModule extends Module<Tensor> {
   readonly outputs: readonly string[]
   readonly #where: string
   readonly #known: ReadonlySet<string>
-  readonly #entries = new Map<string, Parameter | GraphNode>()
+  readonly #entries = new Map<string, Parameter | AnyModule>()
   /** Values that are there before anything runs. */
   readonly #constants: Scope = new Map()
-  readonly #nodes: readonly GraphNode[]
+  readonly #nodes: readonly Step[]
   #scope: Scope = new Map()
 
   /**
@@ -96,7 +116,7 @@ export class GraphModule extends Module<Tensor> {
     this.eval()
   }
 
-  #nodeOf(plain: PlainNode, table: OperatorTable, version: number): GraphNode {
+  #nodeOf(plain: PlainNode, table: OperatorTable, version: number): Step {
     const operator = table.get(plain.op) ?? fail(`${this.#where}: there is no operator ${plain.op}`)
     const bodies = new Map<string, Body>()
     for (const [attribute, graph] of subgraphs(plain)) {
@@ -108,14 +128,28 @@ export class GraphModule extends Module<Tensor> {
     let name = wanted
     for (let i = 1; this.#entries.has(name); i++) name = `${wanted}_${i}`
     this.#entries.set(name, node)
-    return node
+    return { plain, name }
   }
 
-  protected override entries(): (readonly [string, Parameter | GraphNode])[] {
+  protected override entries(): (readonly [string, Parameter | AnyModule])[] {
     return [...this.#entries]
   }
   protected override entry(name: string): unknown {
     return this.#entries.get(name)
+  }
+  /**
+   * A module in the place of a node, such as a new head: it is given the node's inputs but its weights, and gives its first
+   * output. Weights that no node reads any more are dropped.
+   */
+  protected override replaceChild(name: string, module: AnyModule): void {
+    const replaced = this.#entries.get(name)
+    this.#entries.set(name, module)
+    if (!(replaced instanceof GraphNode)) return
+    const others = [...this.#entries.values()].filter((entry) => entry instanceof GraphNode)
+    const read = new Set(others.flatMap(({ plain }) => readsOf(plain)))
+    for (const weight of replaced.plain.inputs)
+      if (this.#entries.get(weight) instanceof Parameter && !read.has(weight))
+        this.#entries.delete(weight)
   }
   /** Names in state dicts are the file's, letter by letter. */
   protected override stateKey(name: string): string {
@@ -173,24 +207,28 @@ export class GraphModule extends Module<Tensor> {
     )
   }
 
-  #runNodes(nodes: readonly GraphNode[], scope: Scope): void {
+  #runNodes(nodes: readonly Step[], scope: Scope): void {
     const outer = this.#scope
-    for (const node of nodes) {
+    for (const { plain, name: place } of nodes) {
       this.#scope = scope
-      const { inputs, outputs } = node.plain
-      const results = node.forward(...inputs.map((name) => scope.get(name)))
+      const { inputs, outputs } = plain
+      const module = this.#entries.get(place)
+      const results =
+        module instanceof GraphNode
+          ? module.forward(...inputs.map((name) => scope.get(name)))
+          : replacement(module, inputs, scope)
       outputs.forEach((name, i) => {
         const value = results[i]
         if (name === '') return
         if (value === undefined)
-          fail(`${node.plain.op} ${node.plain.name}: its output ${i} (${name}) is not computed`)
+          fail(`${plain.op} ${plain.name}: its output ${i} (${name}) is not computed`)
         scope.set(name, value)
       })
     }
     this.#scope = outer
   }
 
-  #runBody(graph: PlainGraph, nodes: readonly GraphNode[], inputs: readonly Value[]): Value[] {
+  #runBody(graph: PlainGraph, nodes: readonly Step[], inputs: readonly Value[]): Value[] {
     const scope: Scope = new Map(this.#scope)
     graph.inputs.forEach(({ name }, i) => {
       const value = inputs[i]
