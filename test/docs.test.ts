@@ -41,6 +41,25 @@ test('both READMEs list every example', () => {
   }
 })
 
+test('what programs in the READMEs and in docs/ import is exported', async () => {
+  const pages = [...READMES, ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)]
+  const missing: string[] = []
+  let seen = 0
+  for (const page of pages.filter((name) => name.endsWith('.md')))
+    for (const [, names = '', path = ''] of read(page).matchAll(
+      /^ *import \{([^}]*)\} from 'burnish(?:\/(\w+))?'/gm,
+    )) {
+      const exported: object = await import(join(root, 'src', path, 'index.ts'))
+      for (const name of names.split(',').map((text) => text.trim())) {
+        seen++
+        if (name && !name.startsWith('type ') && !(name in exported))
+          missing.push(`${page}: ${name} of burnish/${path}`)
+      }
+    }
+  expect(seen).toBeGreaterThan(40)
+  expect(missing).toEqual([])
+})
+
 test('what was measured and printed is what the READMEs show: `npm run docs` writes it', () => {
   const { status, stderr } = spawnSync(process.execPath, ['scripts/docs.mjs', '--check'], {
     cwd: root,

@@ -1,6 +1,7 @@
 // burnish/io: bytes ↔ named tensors.
 
 export { type Downloaded, type DownloadOptions, download, type Progress } from './download.js'
+export { GraphModule, type Named } from './graph/module.js'
 export { type Files, type HubOptions, openRepository, type Repository } from './hub.js'
 export { type Json, parseJson } from './json.js'
 export { type KerasOptions, loadKeras, loadKerasWeights, readKerasWeights } from './keras/load.js'
@@ -20,6 +21,7 @@ export {
   type ExportOptions,
   exportOnnx,
 } from './onnx/export.js'
+export { loadOnnx, type OnnxOptions } from './onnx/load.js'
 export {
   openPytorch,
   type PytorchFile,
