@@ -14,8 +14,11 @@ interface Weight {
   }[]
 }
 
-/** Bytes in gzip, with the compiler, the cpu device and its worker. The nearest peer says 80 kB of its whole. */
-const BUDGET = 100_000
+/**
+ * Bytes in gzip, with the compiler, the cpu device and its worker. The nearest peer says 80 kB of its whole. It was
+ * 100 kB before attention by blocks and gradients by Winograd's tiles, which every program loads with the compiler.
+ */
+const BUDGET = 110_000
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/weight.mjs', '--json'], {
@@ -52,7 +55,8 @@ describe('the npm package', () => {
   test('holds nothing else', () => {
     const wanted = /^(dist\/.*\.(js|d\.ts)|README.*\.md|CHANGELOG\.md|LICENSE|package\.json)$/
     expect(packed.files.filter((path) => !wanted.test(path) || /\.test\./.test(path))).toEqual([])
-    expect(packed.size).toBeLessThan(600_000)
+    // Readers and writers of six families of files, with their types, are a quarter of it.
+    expect(packed.size).toBeLessThan(1_000_000)
   })
 })
 
