@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { compile, type Tensor, tensor } from '../src/index.js'
 import type { GraphModule } from '../src/io/graph/module.js'
+import { exportOnnx } from '../src/io/onnx/export.js'
 import { loadOnnx, loadOnnxBytes } from '../src/io/onnx/load.js'
 import {
   type Attribute,
@@ -14,6 +15,7 @@ import {
   type Graph,
   type Node,
 } from '../src/io/onnx/wire.js'
+import { LeNet } from '../src/models/lenet.js'
 import { crossEntropy } from '../src/nn/functional.js'
 import { Linear } from '../src/nn/index.js'
 import { SGD } from '../src/optim/index.js'
@@ -201,6 +203,17 @@ describe('weights', () => {
 function floatsTensor(shape: readonly number[]): Tensor {
   return tensor([...floats(shape).data], { shape })
 }
+
+describe('what exportOnnx writes', () => {
+  it('is read again, with equal results and weights', async () => {
+    const model = new LeNet().eval()
+    const x = floatsTensor([2, 1, 28, 28])
+    const again = await loadOnnx(await exportOnnx(model, x))
+    const [wanted, given] = [await model.forward(x).data(), await again.forward(x).data()]
+    expect(difference(given, wanted)).toBeUndefined()
+    expect(again.parameters().length).toBe(model.parameters().length)
+  })
+})
 
 describe('control flow', () => {
   const branch = (name: string, op: string): Graph => ({
