@@ -57,6 +57,34 @@ function mismatches(state: StateDict, values: { readonly [name: string]: Tensor 
   return found
 }
 
+const SHOWN = 10
+
+/** The first of a list, and how many there are besides. */
+function some(list: readonly string[], separator = ', '): string {
+  const more = list.length - SHOWN
+  return more < 2
+    ? list.join(separator)
+    : `${list.slice(0, SHOWN).join(separator)} and ${more} more`
+}
+
+/** What to do about names that do not fit: wrappers as DataParallel put a prefix before all of them. */
+function remedy(state: StateDict, missing: readonly string[], unexpected: readonly string[]) {
+  const lost = new Set(missing)
+  const [first = ''] = missing
+  const wrapped = unexpected.find((name) => name.endsWith(`.${first}`))
+  const prefix = wrapped?.slice(0, wrapped.length - first.length)
+  if (first !== '' && prefix !== undefined) {
+    const found = unexpected.filter(
+      (name) => name.startsWith(prefix) && lost.has(name.slice(prefix.length)),
+    )
+    if (2 * found.length > missing.length)
+      return `the file's names begin with ${prefix}, which loadState(file, { strip: '${prefix}' }) takes off`
+  }
+  return missing.length === Object.keys(state).length
+    ? 'no name is as in the model'
+    : 'use { strict: false } to load what fits and get a report'
+}
+
 /** See Module.loadStateDict; `owner` is the model's class. */
 export function load(
   owner: string,
@@ -81,12 +109,10 @@ export function load(
       .map(({ name, given, expected }) => `${name} is ${given}, the model has ${expected}`)
     const lost = listed(missing)
     const extra = listed(unexpected)
-    if (lost.length > 0) problems.push(`missing are ${lost.join(', ')}`)
-    if (extra.length > 0) problems.push(`unexpected are ${extra.join(', ')}`)
+    if (lost.length > 0) problems.push(`missing are ${some(lost)}`)
+    if (extra.length > 0) problems.push(`unexpected are ${some(extra)}`)
     if (problems.length > 0)
-      fail(
-        `${owner}.loadStateDict: ${problems.join('; ')}; use { strict: false } to load what fits and get a report`,
-      )
+      fail(`${owner}.loadStateDict: ${some(problems, '; ')}; ${remedy(state, missing, unexpected)}`)
   }
   const differs = new Set(mismatched.map(({ name }) => name))
   const matched = Object.keys(state).filter((name) => given(name) && !differs.has(name))

@@ -140,6 +140,23 @@ describe('names and state', () => {
     })
   })
 
+  it('says which prefix a wrapper left in a file, and lists no more names than one reads', () => {
+    const model = new nn.Sequential(...Array.from({ length: 8 }, () => new nn.Linear(1, 1)))
+    const values = model.stateDict()
+    const wrapped = Object.fromEntries(
+      Object.entries(values).map(([name, value]) => [`module.${name}`, value]),
+    )
+    expect(() => model.loadStateDict(wrapped)).toThrow(
+      "4.bias and 6 more; unexpected are module.0.weight, module.0.bias, module.1.weight, module.1.bias, module.2.weight, module.2.bias, module.3.weight, module.3.bias, module.4.weight, module.4.bias and 6 more; the file's names begin with module., which loadState(file, { strip: 'module.' }) takes off",
+    )
+    expect(() => model.loadStateDict({ other: zeros([1]) })).toThrow(
+      'unexpected are other; no name is as in the model',
+    )
+    expect(() => model.loadStateDict({ '0.weight': zeros([1, 1]) })).toThrow(
+      'use { strict: false } to load what fits',
+    )
+  })
+
   it('begin with PyTorch’s distributions, the same for the same seed', () => {
     manualSeed(3)
     const a = new nn.Conv2d(4, 8, 3).weight.cell.value.host ?? []
