@@ -17,7 +17,7 @@ export interface SaveHuggingFaceOptions {
   readonly from?: {
     readonly config: Config
     readonly repository: Repository
-    readonly labels?: readonly string[]
+    readonly labels?: readonly string[] | undefined
   }
   /** What the classes are called. Default: those of `from`, where there are as many. */
   readonly labels?: readonly string[]
