@@ -90,6 +90,8 @@ export class GraphModule extends Module<Tensor> {
   readonly #where: string
   readonly #known: ReadonlySet<string>
   readonly #entries = new Map<string, Parameter | AnyModule>()
+  /** The next number to try for a name that several nodes want. */
+  readonly #taken = new Map<string, number>()
   /** Values that are there before anything runs. */
   readonly #constants: Scope = new Map()
   readonly #nodes: readonly Step[]
@@ -126,7 +128,11 @@ export class GraphModule extends Module<Tensor> {
     const node = new GraphNode(plain, operator, version, bodies)
     const wanted = plain.name === '' ? plain.op : plain.name
     let name = wanted
-    for (let i = 1; this.#entries.has(name); i++) name = `${wanted}_${i}`
+    // Nodes without a name are many: each goes on where the last one of its kind stopped.
+    for (let i = this.#taken.get(wanted) ?? 1; this.#entries.has(name); i++) {
+      name = `${wanted}_${i}`
+      this.#taken.set(wanted, i + 1)
+    }
     this.#entries.set(name, node)
     return { plain, name }
   }

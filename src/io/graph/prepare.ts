@@ -166,11 +166,16 @@ function lift(graph: PlainGraph): { graph: PlainGraph; constants: Map<string, Co
   const constants = new Map(graph.constants)
   const taken = new Set(graph.constants.keys())
   for (const node of everyNode(graph)) for (const name of node.outputs) taken.add(name)
+  const tried = new Map<string, number>()
   const inside = (body: PlainGraph, prefix: string): PlainGraph => {
     const renamed = new Map<string, string>()
     for (const [name, constant] of body.constants) {
       let free = name
-      for (let i = 0; taken.has(free); i++) free = `${prefix}.${name}${i === 0 ? '' : `_${i}`}`
+      const wanted = `${prefix}.${name}`
+      for (let i = tried.get(wanted) ?? 0; taken.has(free); i++) {
+        free = `${wanted}${i === 0 ? '' : `_${i}`}`
+        tried.set(wanted, i + 1)
+      }
       taken.add(free)
       constants.set(free, constant)
       if (free !== name) renamed.set(name, free)

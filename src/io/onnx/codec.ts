@@ -101,10 +101,7 @@ function read(
     return
   }
   const packed = new BinaryReader(bytes)
-  const values: Scalar[] = []
-  while (packed.pos < packed.len) values.push(scalar(packed, kind))
-  const before = result[key]
-  result[key] = before === undefined ? values : [...(before as Iterable<Scalar>), ...values]
+  while (packed.pos < packed.len) put(result, key, scalar(packed, kind), true)
 }
 
 function put(result: Decoded, key: string, value: unknown, list: boolean): void {

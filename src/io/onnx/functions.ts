@@ -6,17 +6,18 @@ import type { Attribute, Graph, Function as ModelFunction, Node } from './wire.j
 const MOST_NODES = 1 << 16
 const MOST_DEPTH = 16
 
-const keyOf = (domain = '', name = '') => `${domain}.${name}`
+/** Functions of one name may differ in what they are overloaded for. */
+const keyOf = (domain = '', name = '', overload = '') => JSON.stringify([domain, name, overload])
 
 /** The graph without calls of its model's functions, inner graphs too. */
 export function inlined(graph: Graph, functions: readonly ModelFunction[], where: string): Graph {
   if (functions.length === 0) return graph
-  const known = new Map(functions.map((f) => [keyOf(f.domain, f.name), f]))
+  const known = new Map(functions.map((f) => [keyOf(f.domain, f.name, f.overload), f]))
   let made = 0
   const expand = (node: Node, depth: number): readonly Node[] => {
     const attribute = node.attribute?.map((a) => (a.g ? { ...a, g: inside(a.g, depth) } : a))
     const own = attribute === undefined ? node : { ...node, attribute }
-    const called = known.get(keyOf(node.domain, node.opType))
+    const called = known.get(keyOf(node.domain, node.opType, node.overload))
     if (called === undefined) return [own]
     if (depth > MOST_DEPTH) fail(`${where}: the function ${called.name} calls itself`)
     made += called.node?.length ?? 0

@@ -4,7 +4,7 @@ import { fail } from '../../base/errors.js'
 import type { Attribute, PlainGraph, PlainInput, PlainNode } from '../graph/plain.js'
 import { hostDType, type StoredTensor } from '../values.js'
 import { inlined } from './functions.js'
-import { type ExternalData, fileType, storedOf, typeName } from './tensors.js'
+import { type ExternalData, fileType, int64s, storedOf, typeName } from './tensors.js'
 import type { Graph, Model, Node, ValueInfo, Attribute as WireAttribute } from './wire.js'
 
 /** Versions of the operators that are read: before 7 broadcasting was another, after 21 the table was written. */
@@ -163,7 +163,7 @@ function constantOf({ attributes, name, outputs }: PlainNode, where: string): St
   const integers = (list: readonly number[], shape: readonly number[]): StoredTensor => ({
     dtype: 'I64',
     shape,
-    bytes: bytes(BigInt64Array.from(list, (x) => BigInt.asIntN(64, BigInt(x)))),
+    bytes: bytes(int64s(list)),
   })
   const isNumber = (x: unknown): x is number => typeof x === 'number'
   for (const [key, value] of attributes) {

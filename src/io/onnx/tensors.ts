@@ -110,9 +110,11 @@ function typed(tensor: Tensor, dtype: FileDType, where: string): Uint8Array {
     case 'F64':
       return view(Float64Array.from(doubleData ?? none))
     case 'I64':
-      return view(BigInt64Array.from(int64Data ?? none, (x) => BigInt.asIntN(64, BigInt(x))))
+      return view(int64s(int64Data ?? none))
     case 'U64':
-      return view(BigUint64Array.from(uint64Data ?? none, (x) => BigInt.asUintN(64, BigInt(x))))
+      return view(
+        BigUint64Array.from(uint64Data ?? none, (x) => (x >= 2 ** 64 ? 2n ** 64n - 1n : BigInt(x))),
+      )
     case 'U32':
       return view(Uint32Array.from(uint64Data ?? none))
     case 'I32':
@@ -131,6 +133,11 @@ function typed(tensor: Tensor, dtype: FileDType, where: string): Uint8Array {
     default:
       throw fail(`${where}: ${dtype} is not supported`)
   }
+}
+
+/** 2⁶³ − 1, which slices use for "to the end", is read as the number 2⁶³: it must not become −2⁶³. */
+export function int64s(list: Iterable<number>): BigInt64Array {
+  return BigInt64Array.from(list, (x) => (x >= 2 ** 63 ? 2n ** 63n - 1n : BigInt(x)))
 }
 
 /** Two 4-bit integers a byte, the lower half first. */

@@ -1,6 +1,7 @@
 // Control flow while tracing: a branch whose condition is known is taken; of one that data decide, both are computed and one
 // chosen, where they have the same shapes. A loop whose count and condition are known is unrolled, any other refused when
 // it is met. Sequences are lists while tracing. And quantised values, computed as floats.
+import { isFloat } from '../../../base/dtype.js'
 import { sameShape } from '../../../base/shape.js'
 import { concat, stack, type Tensor, where } from '../../../tensor/tensor.js'
 import type { Call } from '../../graph/call.js'
@@ -68,6 +69,8 @@ function along(call: Call, i: number, x: Tensor): Tensor {
 function dequantize(call: Call): Tensor {
   const x = call.tensor(0)
   const scale = along(call, 1, x)
+  // Floats of 8 bits are floats.
+  if (isFloat(x.dtype)) return (call.has(2) ? x.sub(along(call, 2, x).float()) : x).mul(scale)
   const centred = call.has(2) ? x.int().sub(along(call, 2, x).int()) : x.int()
   return centred.float().mul(scale)
 }

@@ -29,8 +29,10 @@ function combine(
     }
     return place
   }
+  // As a runtime's float32 would: a size computed in floats is cut to a whole number next.
+  const rounded = isFloat(dtype) ? Math.fround : (x: number) => x
   const data = Float64Array.from({ length: sizeOf(shape) }, (_, i) =>
-    of(a.data[at(a, i)], b.data[at(b, i)]),
+    rounded(of(a.data[at(a, i)], b.data[at(b, i)])),
   )
   return { dtype, shape, data }
 }

@@ -38,13 +38,21 @@ const extreme =
     return first.neg().add(x.shape[axis] - 1)
   }
 
+/** Moved by one along an axis, beginning with 0. */
+function before(x: Tensor, axis: number): Tensor {
+  const widths = new Array<number>(2 * (x.shape.length - axis)).fill(0)
+  widths[2 * (x.shape.length - axis) - 2] = 1
+  return x.slice(0, x.shape[axis] - 1, { dim: axis }).pad(widths)
+}
+
 function cumsum(call: Call): Tensor {
   const given = call.tensor(0)
   const axis = call.axis(call.number(1, 'the axis'), given.shape.length)
   const reverse = call.flag('reverse', false)
   const x = reverse ? given.flip(axis) : given
   const sums = x.cumsum(axis)
-  const y = call.flag('exclusive', false) ? sums.sub(x) : sums
+  // Those before, by their places: a difference would lose what is not finite.
+  const y = call.flag('exclusive', false) ? before(sums, axis) : sums
   return reverse ? y.flip(axis) : y
 }
 

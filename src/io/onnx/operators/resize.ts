@@ -117,7 +117,7 @@ function resize(call: Call): Tensor {
   let node = x.float().node
   axes.forEach((axis, i) => {
     const size = x.shape[axis]
-    const count = sizes ? sizes[i] : Math.floor(size * (scales?.[i] ?? 1))
+    const count = sizes ? sizes[i] : Math.floor(Math.fround(size * (scales?.[i] ?? 1)))
     const scale = scales ? scales[i] : count / size
     if (!(count > 0 && count <= MOST_POSITIONS && Number.isInteger(count)))
       call.fail(`dimension ${axis} would be ${count}`)
@@ -125,7 +125,8 @@ function resize(call: Call): Tensor {
     if (count === size && scale === 1) return
     node = resample(node, axis, picksOf(call, way, size, count, scale))
   })
-  return fromNode(node, x)
+  const y = fromNode(node, x)
+  return x.dtype === 'float32' ? y : y.to(x.dtype)
 }
 
 export const resizing: Table = { Resize: { run: resize }, Upsample: { run: resize } }

@@ -1,0 +1,257 @@
+// ONNX models read: attributes, types and numbers at their limits, against onnxruntime where it has them; and models made to
+// take forever.
+import { describe, expect, it } from 'vitest'
+import { BurnishError } from '../src/base/errors.js'
+import { tensor } from '../src/index.js'
+import { loadOnnxBytes } from '../src/io/onnx/load.js'
+import {
+  AttributeType,
+  encodeModel,
+  type Function as ModelFunction,
+  type Node,
+  type Tensor,
+  TensorType,
+} from '../src/io/onnx/wire.js'
+import { setDevice } from '../src/tensor/devices.js'
+import {
+  attributeOf,
+  floats,
+  type Input,
+  infoOf,
+  known,
+  modelOfCase,
+  type OperatorCase,
+  tensorOf,
+  values,
+} from './onnx-in.cases.js'
+import { onnxruntime, ortSession } from './peers.js'
+import { difference } from './support.js'
+
+const ort = onnxruntime()
+
+const one = (
+  op: string,
+  inputs: readonly (Input | undefined)[],
+  attributes: OperatorCase['attributes'] = {},
+  opset = 17,
+): OperatorCase => ({ op, opset, inputs, attributes, outputs: 1 })
+
+const floatsOf = (data: readonly number[], shape: readonly number[] = [data.length]): Input => ({
+  dtype: 'float',
+  shape,
+  data,
+})
+
+const cases: { readonly [name: string]: OperatorCase } = {
+  'sizes of scales in float32': one(
+    'Resize',
+    [floats([1, 1, 10, 10]), undefined, values([1, 1, Math.fround(0.7), Math.fround(0.7)])],
+    { coordinate_transformation_mode: 'asymmetric' },
+  ),
+  'averages beside one that is not finite': one(
+    'AveragePool',
+    [floatsOf([Number.POSITIVE_INFINITY, 1, 2, 3, 4, 5, 6, 7], [2, 1, 4])],
+    { kernel_shape: [2], pads: [1, 1] },
+  ),
+  'the norm of zeros': one('LpNormalization', [floatsOf([0, 0, 3, 4], [2, 2])]),
+  'the resized type of integers': one(
+    'Resize',
+    [{ dtype: 'int32', shape: [1, 1, 2, 2], data: [1, 2, 3, 4] }, undefined, values([1, 1, 2, 2])],
+    { coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
+  ),
+  'EyeLike of integers': one('EyeLike', [{ dtype: 'int32', shape: [2, 2], data: [1, 2, 3, 4] }]),
+  'EyeLike of another type': one('EyeLike', [floats([2, 3])], { dtype: TensorType.INT32 }),
+  'exclusive sums of infinity': one(
+    'CumSum',
+    [floatsOf([Number.POSITIVE_INFINITY, 1, 2]), known([0], [])],
+    { exclusive: 1 },
+  ),
+  'exclusive sums backwards': one('CumSum', [floats([2, 3, 2]), known([1], [])], {
+    exclusive: 1,
+    reverse: 1,
+  }),
+  'a negative step from before the beginning': one('Slice', [
+    floats([4]),
+    known([-9]),
+    known([-10]),
+    known([0]),
+    known([-1]),
+  ]),
+}
+
+describe.skipIf(ort === undefined)('at the limits, as onnxruntime computes it', async () => {
+  if (ort === undefined) return
+  await setDevice('reference')
+  const make = {
+    float: (x: Input) => new ort.Tensor('float32', Float32Array.from(x.data), x.shape),
+    int64: (x: Input) => new ort.Tensor('int64', BigInt64Array.from(x.data, BigInt), x.shape),
+    int32: (x: Input) => new ort.Tensor('int32', Int32Array.from(x.data), x.shape),
+    bool: (x: Input) => new ort.Tensor('bool', Uint8Array.from(x.data), x.shape),
+    uint8: (x: Input) => new ort.Tensor('uint8', Uint8Array.from(x.data), x.shape),
+    int8: (x: Input) => new ort.Tensor('int8', Int8Array.from(x.data), x.shape),
+  }
+  const own = {
+    float: 'float32',
+    int64: 'int32',
+    int32: 'int32',
+    bool: 'bool',
+    uint8: 'uint8',
+    int8: 'int32',
+  } as const
+  it.each(Object.entries(cases))('%s', async (_, given) => {
+    const bytes = modelOfCase(given)
+    const session = await ortSession(ort, bytes)
+    const dynamic = given.inputs.flatMap((x, i) =>
+      x && !x.constant ? [[`x${i}`, x] as const] : [],
+    )
+    const expected = await session.run(
+      Object.fromEntries(dynamic.map(([name, x]) => [name, make[x.dtype](x)])),
+    )
+    const model = loadOnnxBytes(bytes, 'case')
+    const actual = model.run(
+      Object.fromEntries(
+        dynamic.map(([name, x]) => [
+          name,
+          tensor([...x.data], { dtype: own[x.dtype], shape: x.shape }),
+        ]),
+      ),
+    )
+    for (const name of session.outputNames) {
+      const wanted = expected[name]
+      expect(actual[name].shape, name).toEqual([...wanted.dims])
+      expect(actual[name].dtype, name).toBe(wanted.type === 'int64' ? 'int32' : wanted.type)
+      const data = await actual[name].data()
+      const numbers = Array.from(wanted.data, Number)
+      expect(difference(data, numbers, 1e-5, 1e-6), `${[...data]} ${numbers}`).toBeUndefined()
+    }
+    await session.release()
+  })
+})
+
+/** A graph of the input x, float32 of a shape, with one output y. */
+const graphOf = (
+  node: readonly Node[],
+  initializer: readonly Tensor[] = [],
+  shape: readonly number[] = [5],
+  functions: readonly ModelFunction[] = [],
+) =>
+  encodeModel({
+    irVersion: 10,
+    opsetImport: [{ version: 17 }, { domain: 'own', version: 1 }],
+    graph: {
+      name: 'g',
+      node,
+      initializer,
+      input: [infoOf('x', { dtype: 'float', shape })],
+      output: [{ name: 'y' }],
+    },
+    functions,
+  })
+const ran = async (bytes: Uint8Array, data: readonly number[], shape = [data.length]) => [
+  ...(await loadOnnxBytes(bytes, 'm')
+    .forward(tensor([...data], { shape }))
+    .data()),
+]
+
+describe('without a runtime to compare with', () => {
+  const END = 2n ** 63n - 1n
+  const whole = (name: string, data: readonly (number | bigint)[]) => ({
+    name,
+    dims: [data.length],
+    dataType: TensorType.INT64,
+    int64Data: data as readonly number[],
+  })
+  const slice: Node = { opType: 'Slice', input: ['x', 'from', 'to'], output: ['y'] }
+
+  it('slices to the largest int64, in a typed field and in value_ints', async () => {
+    const field = graphOf([slice], [whole('from', [1]), whole('to', [END])])
+    expect(await ran(field, [1, 2, 3, 4, 5])).toEqual([2, 3, 4, 5])
+    const value = { name: 'value_ints', type: AttributeType.INTS, ints: [END] }
+    const node: Node = { opType: 'Constant', output: ['to'], attribute: [value] }
+    const attribute = graphOf([node, slice], [whole('from', [1])])
+    expect(await ran(attribute, [1, 2, 3, 4, 5])).toEqual([2, 3, 4, 5])
+  })
+
+  it('cuts a size computed in float32 as float32 does', async () => {
+    // 10 · fround(0.7) is 6.99999988… in float64, and 7 in float32.
+    const scale = tensorOf('scale', values([Math.fround(0.7)]))
+    const cast = (from: string, to: string, type: number): Node => ({
+      opType: 'Cast',
+      input: [from],
+      output: [to],
+      attribute: [attributeOf('to', type)],
+    })
+    const nodes: Node[] = [
+      { opType: 'Shape', input: ['x'], output: ['size'] },
+      cast('size', 'float', TensorType.FLOAT),
+      { opType: 'Mul', input: ['float', 'scale'], output: ['scaled'] },
+      cast('scaled', 'to', TensorType.INT64),
+      slice,
+    ]
+    const bytes = graphOf(nodes, [scale, whole('from', [0])], [10])
+    expect(await ran(bytes, [...new Array(10).keys()])).toHaveLength(7)
+  })
+
+  it('LRN over an even number of channels takes the odd one from behind', async () => {
+    const attribute = [
+      attributeOf('size', 2),
+      attributeOf('alpha', { f: 2 }),
+      attributeOf('beta', 1),
+    ]
+    attribute[2] = attributeOf('beta', { f: 1 })
+    const bytes = graphOf(
+      [{ opType: 'LRN', input: ['x'], output: ['y'], attribute }],
+      [],
+      [1, 3, 1, 1],
+    )
+    // y = x / (1 + alpha / 2 · (x_c² + x_{c+1}²))
+    const [a, b, c] = await ran(bytes, [1, 2, 3], [1, 3, 1, 1])
+    expect([a, b, c].map((n) => Math.fround(n))).toEqual([1 / 6, 2 / 14, 3 / 10].map(Math.fround))
+  })
+
+  it('calls the overload of a function that is meant', async () => {
+    const own = (overload: string, opType: string): ModelFunction => ({
+      name: 'f',
+      domain: 'own',
+      overload,
+      input: ['u'],
+      output: ['v'],
+      opsetImport: [{ version: 17 }],
+      node: [{ opType, input: ['u'], output: ['v'] }],
+    })
+    const call: Node = { opType: 'f', domain: 'own', overload: 'a', input: ['x'], output: ['y'] }
+    const bytes = graphOf([call], [], [2], [own('a', 'Neg'), own('b', 'Abs')])
+    expect(await ran(bytes, [1, -2])).toEqual([-1, 2])
+  })
+
+  it('reads many nodes without names in time', () => {
+    const nodes = Array.from({ length: 20_000 }, (_, i) => ({
+      opType: 'Relu',
+      input: [i === 0 ? 'x' : `v${i}`],
+      output: [i === 19_999 ? 'y' : `v${i + 1}`],
+    }))
+    const bytes = graphOf(nodes)
+    const begin = performance.now()
+    loadOnnxBytes(bytes, 'm')
+    expect(performance.now() - begin).toBeLessThan(2000)
+  })
+
+  it('reads a list in many packed pieces in time', () => {
+    // Field 7 (int64Data) of a Tensor, one number a piece.
+    const piece = [(7 << 3) | 2, 1, 1]
+    const tensorBytes = Uint8Array.from({ length: 3 * 200_000 }, (_, i) => piece[i % 3])
+    const length = (n: number) => {
+      const bytes: number[] = []
+      for (; n > 127; n = Math.floor(n / 128)) bytes.push((n & 127) | 128)
+      return [...bytes, n]
+    }
+    const graph = [(5 << 3) | 2, ...length(tensorBytes.length)]
+    const head = [(7 << 3) | 2, ...length(graph.length + tensorBytes.length), ...graph]
+    const bytes = new Uint8Array(head.length + tensorBytes.length)
+    bytes.set(head)
+    bytes.set(tensorBytes, head.length)
+    const begin = performance.now()
+    expect(() => loadOnnxBytes(bytes, 'm')).toThrow(BurnishError)
+    expect(performance.now() - begin).toBeLessThan(2000)
+  })
+})
