@@ -445,6 +445,12 @@ describe('hostile files', () => {
     ['a varint bomb', Uint8Array.of(8, ...new Array(40).fill(0xff)), 'cannot be read'],
     ['a length beyond the end', Uint8Array.of(58, 0xff, 0xff, 0xff, 0xff, 7), 'cannot be read'],
     ['nothing', new Uint8Array(0), 'there is no graph'],
+    ['a checkpoint of PyTorch', Uint8Array.of(0x50, 0x4b, 3, 4), 'is no ONNX model but a zip'],
+    ['an old one', Uint8Array.of(0x80, 2, 0x8a, 0x0a), 'a pickle'],
+    ['safetensors', new TextEncoder().encode('\x40\n\0\0\0\0\0\0{"w":'), 'loadState reads it'],
+    ['Keras', Uint8Array.of(0x89, 0x48, 0x44, 0x46), 'loadKeras'],
+    ['a page', new TextEncoder().encode('<!DOCTYPE html>'), 'perhaps an error page'],
+    ['a pointer', new TextEncoder().encode('version https://git-lfs'), 'Git LFS'],
   ])('%s', (_, bytes, text) => {
     expect(() => loadOnnxBytes(bytes, 'm')).toThrow(text)
   })

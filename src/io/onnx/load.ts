@@ -34,7 +34,7 @@ export async function loadOnnx(
     return loadOnnxBytes(source, 'ONNX model', options, inMemory(options.external, 'ONNX model'))
   const address = String(source)
   if (/^https?:/.test(address)) {
-    const model = decodeModel(await fetched(address), address)
+    const model = decoded(await fetched(address), address)
     const files = new Map<string, Uint8Array>()
     for (const location of locationsOf(model, address))
       files.set(location, await fetched(new URL(location, address).href))
@@ -45,6 +45,7 @@ export async function loadOnnx(
   const { fileURLToPath } = await import('node:url')
   const path = source instanceof URL || /^file:/.test(address) ? fileURLToPath(source) : address
   const read = (file: string) => {
+    if (!fs.existsSync(file)) fail(`${file}: there is no such file`)
     try {
       return new Uint8Array(fs.readFileSync(file))
     } catch (error) {
@@ -87,7 +88,26 @@ export function loadOnnxBytes(
   options: OnnxOptions = {},
   external?: ExternalData,
 ): GraphModule {
-  return build(decodeModel(bytes, where), where, options, external)
+  return build(decoded(bytes, where), where, options, external)
+}
+
+/** What people take for ONNX, by the first bytes; none of these begins a message. */
+const OTHERS: readonly (readonly [string, RegExp])[] = [
+  ['a zip archive, as .pt, .npz and .keras are; loadState and loadKeras read those', /^PK/],
+  ['a pickle, as PyTorch wrote before 1.6; loadState reads it', /^\x80/],
+  ['an HDF5 file; loadKeras reads those of Keras', /^\x89HDF/],
+  ['safetensors; loadState reads it', /^.{4}\0{4}\{/s],
+  [
+    'text: perhaps an error page, a pointer of Git LFS, or a model.json for loadTfjs',
+    /^[{<v][\s\w"!]{3}/,
+  ],
+]
+
+function decoded(bytes: Uint8Array, where: string): Model {
+  const head = String.fromCharCode(...bytes.subarray(0, 16))
+  const other = OTHERS.find(([, begins]) => begins.test(head))
+  if (other) fail(`${where}: is no ONNX model but ${other[0]}`)
+  return decodeModel(bytes, where)
 }
 
 function build(
