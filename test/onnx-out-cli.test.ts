@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import { exportModel } from '../src/cli/export.js'
 import { decodeModel } from '../src/io/onnx/wire.js'
+import { saveState } from '../src/io/save.js'
 import { encodeState } from '../src/io/state.js'
 import { create, LeNet } from '../src/models/index.js'
 import { values } from './onnx-out.js'
@@ -46,9 +47,9 @@ describe('burnish export', () => {
   })
 
   it('a network of the zoo with weights from a file', async () => {
-    const weights = join(folder, 'weights.safetensors')
+    const weights = join(folder, 'weights.pth')
     const model = create('squeezenet1_1', { numClasses: 3 })
-    writeFileSync(weights, await encodeState(model.stateDict()))
+    await saveState(weights, model.stateDict())
     const out = join(folder, 'zoo.onnx')
     const options = { weights, numClasses: 3, input: '3,64,64', fixedBatch: true, json: true }
     const line = JSON.parse(await said(() => exportModel('squeezenet1_1', out, options)))

@@ -1,11 +1,11 @@
 // `burnish export`: a run's model, or a network of the zoo with weights from a file, as an ONNX file that other runtimes
 // read.
 import { existsSync } from 'node:fs'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { rename, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fail } from '../base/errors.js'
+import { loadState } from '../io/load.js'
 import { exportOnnx } from '../io/onnx/export.js'
-import { decodeState } from '../io/state.js'
 import { create, type Facts, list, Seq2SeqTransformer } from '../models/index.js'
 import type { AnyModule } from '../nn/module.js'
 import { zeros } from '../tensor/create.js'
@@ -14,7 +14,7 @@ import { openRun } from './run.js'
 import { size } from './values.js'
 
 export interface ExportOptions {
-  /** A safetensors file for a network of the zoo. */
+  /** A file for a network of the zoo, of any format that loadState reads. */
   readonly weights?: string
   /** The shape of one input, such as 3,224,224; default: the network's own. */
   readonly input?: string
@@ -97,7 +97,7 @@ async function ofZoo(name: string, { weights, numClasses }: ExportOptions): Prom
   )
   if (weights === undefined)
     process.stderr.write(`export: without --weights, ${name} has the values it begins with\n`)
-  else made.loadStateDict(decodeState(new Uint8Array(await readFile(weights)), weights))
+  else made.loadStateDict(await loadState(weights))
   return { model: made, name, shape: facts.input, words: facts.kind === 'text' }
 }
 

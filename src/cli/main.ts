@@ -194,7 +194,10 @@ program
   )
   .argument('<run-or-model>', 'the folder that train --out made, or a name of burnish models')
   .argument('<file>', 'the file to write, such as model.onnx')
-  .option('--weights <file>', 'a safetensors file with the weights of a network of the zoo')
+  .option(
+    '--weights <file>',
+    'a file with the weights of a network of the zoo: .pt, .safetensors, …',
+  )
   .option('--num-classes <n>', 'classes of a network of the zoo', whole(1))
   .option('--input <shape>', 'the shape of one input, such as 3,224,224')
   .option('--fixed-batch', 'a batch of 1 only', false)
