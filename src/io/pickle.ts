@@ -96,6 +96,8 @@ class Machine {
   /** Which global made an object, for BUILD. */
   readonly #makers = new Map<PickleValue, PickleGlobal>()
   at: number
+  /** Elements and characters that calls were given. */
+  #spent = 0
 
   constructor(bytes: Uint8Array, world: PickleWorld, where: string, start: number) {
     this.#bytes = bytes
@@ -228,7 +230,12 @@ class Machine {
     if (pairs.length % 2 !== 0) this.wrong('a key has no value')
     for (let i = 0; i < pairs.length; i += 2) {
       const key = pairs[i]
-      if (dict.has(key)) this.wrong(`the key ${JSON.stringify(String(key))} is there twice`)
+      if (dict.has(key))
+        this.wrong(
+          isPlain(key)
+            ? `the key ${JSON.stringify(shownValue(key))} is there twice`
+            : 'a key is there twice',
+        )
       dict.set(key, pairs[i + 1])
     }
   }
@@ -250,6 +257,13 @@ class Machine {
     return this.global(this.pop(), name)
   }
 
+  /** Calls copy what they are given, which costs a file few bytes where it gives the same again. */
+  #spend(args: readonly PickleValue[]): void {
+    for (const value of args) this.#spent += extentOf(value)
+    if (this.#spent > MOST_ELEMENTS + this.#bytes.length)
+      this.wrong(`its calls take ${this.#spent} values, more than the file holds, as a bomb does`)
+  }
+
   call(): PickleValue {
     const args = this.pop()
     const called = this.pop()
@@ -260,6 +274,7 @@ class Machine {
           : 'a value is called, not a function',
       )
     if (!Array.isArray(args)) this.wrong(`${called.name} is called without a list of arguments`)
+    this.#spend(args)
     const made = called.call(args)
     if (typeof made === 'object' && made !== null) this.#makers.set(made, called)
     return made
@@ -271,6 +286,7 @@ class Machine {
     const maker = this.#makers.get(made)
     if (maker?.build === undefined)
       this.wrong(`a state is set on ${maker === undefined ? 'a plain value' : maker.name}`)
+    this.#spend([state])
     maker.build(made, state)
   }
 
@@ -370,6 +386,20 @@ function entry(
   step: (machine: Machine) => PickleValue,
 ): readonly [number, (machine: Machine) => PickleValue] {
   return [code, step]
+}
+
+const isPlain = (value: PickleValue) => typeof value !== 'object' || value === null
+
+/** A value for errors: what is no plain one may be a bomb, and is not looked into. */
+export function shownValue(value: PickleValue): string {
+  return isPlain(value) ? String(value) : 'no plain value'
+}
+
+/** How many elements, characters or bytes a value has itself. */
+function extentOf(value: PickleValue): number {
+  if (typeof value === 'string' || value instanceof Uint8Array || Array.isArray(value))
+    return value.length + 1
+  return value instanceof Map || value instanceof Set ? value.size + 1 : 1
 }
 
 function childrenOf(value: PickleValue): Iterable<PickleValue> {

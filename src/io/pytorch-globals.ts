@@ -2,7 +2,7 @@
 // values. After torch/_weights_only_unpickler.py, and NumPy's scalars and argparse's Namespace, which scripts for training
 // put beside a state dict. Every other name is refused with advice.
 import { fail } from '../base/errors.js'
-import { PickleGlobal, PickleObject, type PickleValue } from './pickle.js'
+import { PickleGlobal, PickleObject, type PickleValue, shownValue } from './pickle.js'
 import { dtypes, PytorchStorage, PytorchTensor, storageTypes } from './pytorch-tensors.js'
 import type { FileDType } from './values.js'
 
@@ -49,7 +49,7 @@ export function pytorchGlobals(where: string): ReadonlyMap<string, PickleGlobal 
   const whole = (value: PickleValue, what: string): number =>
     typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
       ? value
-      : wrong(`${what} of a tensor is ${show(value)}, not a whole number from 0`)
+      : wrong(`${what} of a tensor is ${shownValue(value)}, not a whole number from 0`)
 
   const rebuild = (args: readonly PickleValue[], dtype?: FileDType): PytorchTensor => {
     const [storage, offset, size, stride, requiresGrad = false] = args
@@ -66,7 +66,7 @@ export function pytorchGlobals(where: string): ReadonlyMap<string, PickleGlobal 
   define('torch._utils._rebuild_tensor', (args) => rebuild(args))
   define('torch._utils._rebuild_tensor_v2', (args) => rebuild(args))
   define('torch._utils._rebuild_tensor_v3', (args) => {
-    const name = String(args[6]).replace(/^torch\./, '')
+    const name = shownValue(args[6] ?? null).replace(/^torch\./, '')
     const dtype = dtypes.get(name) ?? wrong(`a tensor of ${name} is not read`)
     return rebuild(args, dtype)
   })
@@ -78,7 +78,10 @@ export function pytorchGlobals(where: string): ReadonlyMap<string, PickleGlobal 
   define('torch.nn.parameter.Buffer', tensorIn)
   // A tensor with attributes, which are left out: the function that makes it, its class, arguments, attributes.
   define('torch._tensor._rebuild_from_type_v2', ([made, , args]) =>
-    made instanceof PickleGlobal && made.call !== undefined && Array.isArray(args)
+    made instanceof PickleGlobal &&
+    made.call !== undefined &&
+    made !== globals.get('torch._tensor._rebuild_from_type_v2') &&
+    Array.isArray(args)
       ? made.call(args)
       : wrong('a tensor with attributes is made by no function'),
   )
@@ -94,7 +97,9 @@ export function pytorchGlobals(where: string): ReadonlyMap<string, PickleGlobal 
 
   define('torch.Size', ([items]) => Object.freeze(wholes(items, 'the size')))
   define('torch.device', ([type = 'cpu', index]) =>
-    index === undefined || index === null ? show(type) : `${show(type)}:${show(index)}`,
+    index === undefined || index === null
+      ? shownValue(type)
+      : `${shownValue(type)}:${shownValue(index)}`,
   )
   const pairsOf = (args: readonly PickleValue[]): PickleValue => {
     const dict = new Map<PickleValue, PickleValue>()
@@ -103,7 +108,8 @@ export function pytorchGlobals(where: string): ReadonlyMap<string, PickleGlobal 
     for (const pair of pairs as readonly PickleValue[]) {
       if (!Array.isArray(pair) || pair.length !== 2)
         return wrong('an OrderedDict is made of no list of pairs')
-      if (dict.has(pair[0])) wrong(`the key ${show(pair[0])} of an OrderedDict is there twice`)
+      if (dict.has(pair[0]))
+        wrong(`the key ${shownValue(pair[0])} of an OrderedDict is there twice`)
       dict.set(pair[0], pair[1])
     }
     return dict
@@ -126,7 +132,7 @@ export function pytorchGlobals(where: string): ReadonlyMap<string, PickleGlobal 
   })
   define(
     'numpy.dtype',
-    ([code]) => new NumpyType(show(code)),
+    ([code]) => new NumpyType(shownValue(code)),
     (made, state) => {
       if (made instanceof NumpyType && Array.isArray(state)) made.little = state[1] !== '>'
     },
@@ -135,15 +141,14 @@ export function pytorchGlobals(where: string): ReadonlyMap<string, PickleGlobal 
     if (!(type instanceof NumpyType)) return wrong('a NumPy scalar without a dtype')
     const raw = typeof bytes === 'string' ? Uint8Array.from(bytes, (c) => c.charCodeAt(0)) : bytes
     if (!(raw instanceof Uint8Array)) return wrong('a NumPy scalar without its bytes')
-    return scalarOf(type, raw) ?? wrong(`a NumPy scalar ${show(type.code)} of ${raw.length} bytes`)
+    return (
+      scalarOf(type, raw) ?? wrong(`a NumPy scalar ${shownValue(type.code)} of ${raw.length} bytes`)
+    )
   }
   define('numpy.core.multiarray.scalar', scalar)
   define('numpy._core.multiarray.scalar', scalar)
   return globals
 }
-
-const show = (value: PickleValue): string =>
-  typeof value === 'object' && value !== null ? 'no plain value' : String(value)
 
 type ScalarReader = (view: DataView, little: boolean) => number | bigint | boolean
 const scalars: ReadonlyMap<string, readonly [size: number, read: ScalarReader]> = new Map([

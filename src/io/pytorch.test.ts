@@ -156,6 +156,67 @@ describe('pickles', () => {
     expect(() => readPytorch(archive(content, four), 'x.pt')).toThrow(/^x\.pt/)
   })
 
+  const times = (n: number, part: string) => text(part.repeat(n))
+  const half = 1 << 19
+  const pairs = join(
+    '](',
+    ...Array.from({ length: 1 << 14 }, (_, i) => join('M', i & 255, i >> 8, 'K\x02\x86')),
+    'eq\x00',
+  )
+  // What grows while the pickle is read, before there is a value whose size could be told.
+  test.each<[string, Uint8Array, RegExp]>([
+    [
+      'bytes of one text again and again',
+      pickle(
+        'c_codecs\nencode\nq\x01',
+        string('a'.repeat(half)),
+        'q\x00',
+        string('latin1'),
+        'q\x02',
+        times(60_000, 'h\x01h\x00h\x02\x86R'),
+      ),
+      /calls take .* as a bomb/,
+    ],
+    [
+      'dicts of one list again and again',
+      pickle('ccollections\nOrderedDict\nq\x01', pairs, times(60_000, 'h\x01h\x00\x85R')),
+      /calls take .* as a bomb/,
+    ],
+    [
+      'states of one dict again and again',
+      pickle(
+        'cargparse\nNamespace\nq\x01',
+        '}(',
+        join(...Array.from({ length: 1 << 14 }, (_, i) => join('M', i & 255, i >> 8, 'N'))),
+        'uq\x00',
+        times(60_000, 'h\x01)Rh\x00b'),
+      ),
+      /calls take .* as a bomb/,
+    ],
+    [
+      'tensors with attributes in each other',
+      pickle(
+        'ctorch._tensor\n_rebuild_from_type_v2\nq\x00ctorch\nTensor\nq\x01',
+        'h\x00',
+        times(100_000, 'h\x00h\x01'),
+        'h\x00h\x01)\x87',
+        times(100_000, '\x87'),
+        'R',
+      ),
+      /a tensor with attributes is made by no function/,
+    ],
+    ['a key of twins of twins, twice', pickle('}', bomb, 'Nsh\x3cNs'), /a key is there twice/],
+    [
+      'a storage of twins of twins',
+      pickle(bomb, storage(text('h\x3c'))),
+      /storage 0 has no plain value elements/,
+    ],
+  ])('%s', (_, content, message) => {
+    const begin = performance.now()
+    expect(() => readPytorch(archive(content, four), 'x.pt')).toThrow(message)
+    expect(performance.now() - begin).toBeLessThan(2000)
+  })
+
   test('__proto__ is only a key', () => {
     const value = readPytorch(archive(pickle(dict(string('__proto__'), dict(string('x'), int(1))))))
     expect(value).toEqual(new Map([['__proto__', new Map([['x', 1]])]]))

@@ -5,7 +5,7 @@
 // stream is four pickles (a magic number, the protocol, the machine, the value), a pickled list of storage keys, and for
 // each its count of elements and their bytes. Leaves out sparse, quantised and complex tensors, and TorchScript.
 import { fail } from '../base/errors.js'
-import { PickleEnd, type PickleGlobal, type PickleValue, unpickle } from './pickle.js'
+import { PickleEnd, type PickleGlobal, type PickleValue, shownValue, unpickle } from './pickle.js'
 import { pytorchGlobals, StorageType } from './pytorch-globals.js'
 import { PytorchStorage, PytorchTensor } from './pytorch-tensors.js'
 import { plainBytes, type Reading, readFrom, readNow, type Source } from './source.js'
@@ -229,7 +229,7 @@ class Storages {
     if (view !== null)
       wrong(`storage ${key} is a part of another, as PyTorch before 0.4 wrote; save it again there`)
     if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 0)
-      return wrong(`storage ${key} has ${String(count)} elements`)
+      return wrong(`storage ${key} has ${shownValue(count)} elements`)
     const byteLength = count * (type.dtype === undefined ? 1 : fileItemSize[type.dtype])
     const known = this.#byKey.get(key)
     if (known === undefined) {
@@ -327,7 +327,7 @@ function legacyHead(bytes: Uint8Array, where: string) {
     )
   const protocol = unpickle(bytes, none, where, magic.end)
   if (protocol.value !== PROTOCOL)
-    fail(`${where}: is of protocol ${String(protocol.value)}, ${PROTOCOL} is read`)
+    fail(`${where}: is of protocol ${shownValue(protocol.value)}, ${PROTOCOL} is read`)
   const machine = unpickle(bytes, none, where, protocol.end)
   const content = unpickle(bytes, worldOf(bytes, storages, where), where, machine.end)
   const keys = unpickle(bytes, none, where, content.end)
@@ -354,7 +354,8 @@ function* legacyPlaces(
   let at = start
   for (const key of keys as readonly PickleValue[]) {
     const storage = typeof key === 'string' ? byKey.get(key) : undefined
-    if (storage === undefined) return fail(`${where}: no tensor is in its storage ${String(key)}`)
+    if (storage === undefined)
+      return fail(`${where}: no tensor is in its storage ${shownValue(key)}`)
     if (places.has(storage)) fail(`${where}: the storage ${storage.key} is there twice`)
     const end = at + 8 + storage.byteLength
     if (end > size)
