@@ -11,7 +11,7 @@ beforeAll(() => setDevice('reference'))
 
 /** Smooth where the cases are, or at least linear. */
 const smooth = new Set(
-  'Add Sub Mul Div Pow Sum Mean Exp Log Sqrt Reciprocal Erf Sin Cos Tan Tanh Sigmoid Softplus Mish Gelu Softmax LogSoftmax Conv ConvTranspose AveragePool LpPool GlobalAveragePool Gemm MatMul Einsum BatchNormalization InstanceNormalization LayerNormalization GroupNormalization LRN LpNormalization MeanVarianceNormalization ReduceSum ReduceMean ReduceProd ReduceL2 ReduceSumSquare ReduceLogSum ReduceLogSumExp CumSum Reshape Flatten Transpose Concat Split Slice Pad Expand Tile Gather GatherElements GatherND ScatterElements ScatterND Where Trilu DepthToSpace SpaceToDepth Resize Upsample LSTM GRU RNN'.split(
+  'Add Sub Mul Div Pow Sum Mean Exp Log Sqrt Reciprocal Erf Sin Cos Tan Tanh Sigmoid Softplus Mish Gelu Softmax LogSoftmax Conv ConvTranspose AveragePool LpPool GlobalAveragePool Gemm MatMul Einsum BatchNormalization InstanceNormalization LayerNormalization GroupNormalization LRN LpNormalization MeanVarianceNormalization ReduceSum ReduceMean ReduceProd ReduceL2 ReduceSumSquare ReduceLogSum ReduceLogSumExp CumSum Reshape Flatten Transpose Concat Split Slice Pad Expand Tile Gather GatherElements GatherND ScatterElements ScatterND Where Trilu DepthToSpace SpaceToDepth Resize Upsample GridSample LSTM GRU RNN'.split(
     ' ',
   ),
 )

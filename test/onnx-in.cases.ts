@@ -289,6 +289,33 @@ add('AveragePool', [floats(image)], {
 })
 add('MaxPool', [floats([1, 2, 9, 9])], { kernel_shape: [3, 3], dilations: [2, 2] })
 add('MaxPool', [floats([1, 2, 9])], { kernel_shape: [3], strides: [3] })
+const indexed: readonly { readonly [name: string]: Given }[] = [
+  { kernel_shape: [2, 2], strides: [2, 2] },
+  { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 0, 1, 2] },
+  { kernel_shape: [3, 3], strides: [2, 2], auto_pad: 'SAME_LOWER' },
+  { kernel_shape: [2, 3], dilations: [2, 1], pads: [0, 1, 1, 1] },
+  { kernel_shape: [3, 3], strides: [2, 2], ceil_mode: 1 },
+]
+for (const attributes of indexed)
+  for (const opset of 'dilations' in attributes || 'ceil_mode' in attributes ? [12] : [8, 12])
+    add('MaxPool', [floats(image)], attributes, { opset, outputs: 2 })
+add('MaxPool', [floats([2, 3, 7])], { kernel_shape: [3], strides: [2] }, { outputs: 2 })
+add('MaxPool', [floats([1, 2, 4, 5, 4])], { kernel_shape: [2, 3, 2] }, { outputs: 2 })
+// onnxruntime pads for auto_pad as if there were no dilations: not compared.
+const dilated: readonly { readonly [name: string]: Given }[] = [
+  { kernel_shape: [2, 2], dilations: [2, 2] },
+  { kernel_shape: [3, 2], dilations: [2, 3], pads: [1, 1, 2, 1] },
+  { kernel_shape: [3, 2], dilations: [2, 1], pads: [2, 0, 2, 1], strides: [2, 1] },
+  { kernel_shape: [2, 2], dilations: [3, 2], strides: [2, 2], ceil_mode: 1 },
+]
+for (const attributes of dilated) {
+  const x = floats([2, 3, 8, 7])
+  add('AveragePool', [x], attributes, { opset: 19 })
+  add('AveragePool', [x], { ...attributes, count_include_pad: 1 }, { opset: 19 })
+  add('LpPool', [x], attributes, { opset: 18 })
+}
+add('AveragePool', [floats([2, 3, 9])], { kernel_shape: [3], dilations: [3] }, { opset: 19 })
+add('LpPool', [floats([2, 3, 9])], { kernel_shape: [3], dilations: [3], p: 3 }, { opset: 18 })
 for (const op of ['GlobalAveragePool', 'GlobalMaxPool', 'GlobalLpPool']) add(op, [floats(image)])
 add('Gemm', [floats([3, 4]), weights([5, 4]), weights([5])], { transB: 1 })
 add('Gemm', [floats([4, 3]), weights([4, 5]), weights([3, 5])], {
@@ -399,6 +426,33 @@ add('ScatterElements', [floats([3, 3]), ints([1, 0, 2, 0, 2, 1], [2, 3]), floats
   axis: 0,
 })
 add('ScatterND', [floats([4, 3]), ints([2, 0], [2, 1]), floats([2, 3])])
+add('GatherND', [floats([2, 4, 3]), ints([1, -1], [2, 1])], { batch_dims: 1 })
+add('GatherND', [floats([2, 4, 3]), ints([1, 0, -1, 2, 3, 1, 0, 0], [2, 2, 2])], { batch_dims: 1 })
+add('GatherND', [floats([2, 3, 4, 2]), ints([3, 0, 1, -2, 2, 0], [2, 3, 1])], { batch_dims: 2 })
+/** Numbers at least a step of 0.05 apart, and half a step from those with another shift. */
+const spaced = (shape: readonly number[], shift: 0 | 0.5): Input => {
+  const base = floats(shape)
+  return { ...base, data: base.data.map((_, i) => (((i * 7) % 41) + shift) / 20 - 1) }
+}
+// Several write to one place.
+for (const [reduction, since] of [
+  ['add', 16],
+  ['mul', 16],
+  ['max', 18],
+  ['min', 18],
+] as const)
+  for (const opset of since === 16 ? [16, 18] : [18]) {
+    const at = ints([1, 0, 2, 0, -1, 1, 1, 0, 2], [3, 3])
+    const way = { reduction }
+    const nine = spaced([3, 3], 0.5)
+    add('ScatterElements', [spaced([4, 5], 0), at, nine], { ...way, axis: 0 }, { opset })
+    add('ScatterElements', [spaced([4, 3], 0), at, nine], { ...way, axis: 1 }, { opset })
+    add('ScatterND', [spaced([4, 3], 0), ints([2, 0, -2], [3, 1]), nine], way, { opset })
+    const pairs = ints([0, 1, 3, -1, 0, 1], [3, 2])
+    add('ScatterND', [spaced([4, 3, 2], 0), pairs, spaced([3, 2], 0.5)], way, { opset })
+    const own = [ints([5, -7, 9]), ints([1, 1, 0]), ints([3, -2, 11])]
+    add('ScatterElements', own, way, { opset })
+  }
 add('ConstantOfShape', [known([2, 3])])
 add('Range', [known([2], []), known([11], []), known([3], [])])
 add('OneHot', [ints([0, 2, -1]), known([4], []), values([-1, 2])], { axis: 0 })
@@ -448,6 +502,38 @@ add(
   { opset: 7 },
 )
 add('Upsample', [floats([1, 2, 3, 3]), scales(2, 2)], { mode: 'linear' }, { opset: 9 })
+
+/** Positions for GridSample, some outside, none near an element, where the slope changes. */
+function grid(lead: readonly number[], sizes: readonly number[], align: number): Input {
+  const given = floats([...lead, sizes.length], 0, 1)
+  const data = given.data.map((u, i) => {
+    const size = sizes[sizes.length - 1 - (i % sizes.length)]
+    const whole = Math.floor(u * (size + 4)) - 2
+    const at = whole + 0.2 + 0.6 * (u * (size + 4) - 2 - whole)
+    return Math.fround(align ? (2 * at) / (size - 1) - 1 : (2 * at + 1) / size - 1)
+  })
+  return { ...given, data }
+}
+for (const padding_mode of ['zeros', 'border', 'reflection'])
+  for (const align_corners of [0, 1])
+    for (const [opset, mode, ...sizes] of [
+      [16, 'bilinear', 4, 5],
+      [16, 'nearest', 4, 5],
+      [16, 'bicubic', 4, 5],
+      [20, 'linear', 4, 5],
+      [20, 'nearest', 4, 5],
+      [20, 'cubic', 4, 5],
+      [20, 'linear', 3, 4, 5],
+      [20, 'nearest', 3, 4, 5],
+    ] as const) {
+      const counts = [2, 3, 6].slice(0, sizes.length)
+      const places = grid([2, ...counts], sizes, align_corners)
+      // The nearest element does not depend on it smoothly.
+      const given = mode === 'nearest' ? { ...places, constant: true } : places
+      const attributes = { mode, padding_mode, align_corners }
+      add('GridSample', [floats([2, 3, ...sizes]), given], attributes, { opset })
+    }
+add('GridSample', [floats([1, 2, 4, 4]), grid([1, 5, 5], [4, 4], 0)], {}, { opset: 16 })
 
 for (const [op, gates] of [
   ['LSTM', 4],

@@ -1,13 +1,12 @@
 // Convolutions, pooling, products and normalisations.
-import { sizeOf } from '../../../base/shape.js'
 import * as F from '../../../nn/functional.js'
 import { Parameter } from '../../../tensor/parameter.js'
 import { einsum } from '../../../tensor/products.js'
-import type { Tensor } from '../../../tensor/tensor.js'
+import { type Tensor, where } from '../../../tensor/tensor.js'
 import type { Call, Operator } from '../../graph/call.js'
 import type { Table } from './table.js'
 
-interface Window {
+export interface Window {
   readonly kernel: readonly number[]
   readonly strides: readonly number[]
   readonly dilations: readonly number[]
@@ -16,7 +15,7 @@ interface Window {
 }
 
 /** Kernel, strides and padding of a node, auto_pad resolved for the input's size. */
-function windowOf(call: Call, x: Tensor, kernel: readonly number[]): Window {
+export function windowOf(call: Call, x: Tensor, kernel: readonly number[]): Window {
   const rank = x.shape.length - 2
   if (rank < 1 || rank > 3)
     call.fail(`the input has ${x.shape.length} dimensions; 3 to 5 are supported`)
@@ -62,8 +61,6 @@ function padded(x: Tensor, low: readonly number[], high: readonly number[], valu
 
 const convolutions = [F.conv1d, F.conv2d, F.conv3d] as const
 const transposed = [F.convTranspose1d, F.convTranspose2d, F.convTranspose3d] as const
-const maxPools = [F.maxPool1d, F.maxPool2d, F.maxPool3d] as const
-const avgPools = [F.avgPool1d, F.avgPool2d, F.avgPool3d] as const
 
 function conv(call: Call): Tensor {
   const [x, w] = [call.tensor(0), call.tensor(1)]
@@ -119,73 +116,6 @@ function convTranspose(call: Call): Tensor {
   })
   const bias = call.optional(2)
   return bias ? y.add(bias.reshape(bias.shape[0], ...kernel.map(() => 1))) : y
-}
-
-/** How much is added at the end so that windows which reach outside are whole: ceil_mode. */
-function ceiling(
-  call: Call,
-  x: Tensor,
-  { kernel, strides, dilations, low, high }: Window,
-): number[] {
-  if (!call.flag('ceil_mode', false)) return kernel.map(() => 0)
-  return kernel.map((k, d) => {
-    const n = x.shape[d + 2] + low[d] + high[d] - (k - 1) * dilations[d] - 1
-    let out = Math.ceil(n / strides[d]) + 1
-    // The last window begins inside the input or its low padding.
-    if ((out - 1) * strides[d] >= x.shape[d + 2] + low[d]) out--
-    return Math.max((out - 1) * strides[d] - n, 0)
-  })
-}
-
-function kernelOf(call: Call): readonly number[] {
-  return call.list('kernel_shape') ?? call.fail('kernel_shape is missing')
-}
-
-function maxPool(call: Call): Tensor {
-  if (call.node.outputs.length > 1 && call.node.outputs[1] !== '')
-    call.fail('its second output, the indices, is not supported')
-  const x = call.tensor(0)
-  const window = windowOf(call, x, kernelOf(call))
-  const { kernel, strides, dilations, low } = window
-  const more = ceiling(call, x, window)
-  const high = window.high.map((n, d) => n + more[d])
-  return maxPools[x.shape.length - 3](padded(x, low, high, -Infinity), kernel, {
-    stride: strides,
-    dilation: dilations,
-  })
-}
-
-function averagePool(call: Call): Tensor {
-  const x = call.tensor(0)
-  const window = windowOf(call, x, kernelOf(call))
-  const { kernel, strides, dilations, low, high } = window
-  if (dilations.some((n) => n !== 1)) call.fail('dilations are not supported')
-  const more = ceiling(call, x, window)
-  const pool = (y: Tensor) => avgPools[x.shape.length - 3](y, kernel, { stride: strides })
-  const past = high.map((n, d) => n + more[d])
-  const total = pool(padded(x, low, past, 0))
-  if ([...low, ...past].every((n) => n === 0)) return total
-  // The share of each window that counts.
-  const include = call.flag('count_include_pad', false)
-  const one = x.slice(0, 1, { dim: 0 }).slice(0, 1, { dim: 1 }).detach().mul(0).add(1)
-  if (!include) return total.div(pool(padded(one, low, past, 0)))
-  const none = more.map(() => 0)
-  return more.every((n) => n === 0)
-    ? total
-    : total.div(pool(padded(padded(one, low, high, 1), none, more, 0)))
-}
-
-function lpPool(call: Call): Tensor {
-  const x = call.tensor(0)
-  const window = windowOf(call, x, kernelOf(call))
-  const { kernel, strides, dilations, low } = window
-  if (dilations.some((n) => n !== 1)) call.fail('dilations are not supported')
-  const more = ceiling(call, x, window)
-  const p = call.int('p', 2)
-  const high = window.high.map((n, d) => n + more[d])
-  const powers = padded(x.abs().pow(p), low, high, 0)
-  const mean = avgPools[x.shape.length - 3](powers, kernel, { stride: strides })
-  return mean.mul(sizeOf(kernel)).pow(1 / p)
 }
 
 const spatial = (x: Tensor) => x.shape.map((_, i) => i).slice(2)
@@ -265,9 +195,6 @@ function groupNormalization(call: Call): Tensor {
 export const neural: Table = {
   Conv: { run: conv, weights: [1, 2] },
   ConvTranspose: { run: convTranspose, weights: [1, 2] },
-  MaxPool: { run: maxPool },
-  AveragePool: { run: averagePool },
-  LpPool: { run: lpPool },
   GlobalAveragePool: globally((x, dims) => x.mean(dims, { keepdim: true })),
   GlobalMaxPool: globally((x, dims) => x.amax(dims, { keepdim: true })),
   GlobalLpPool: globally((x, dims, call) => x.norm(call.int('p', 2), dims, { keepdim: true })),
@@ -294,17 +221,23 @@ export const neural: Table = {
   LayerNormalization: { run: layerNormalization, weights: [1, 2] },
   GroupNormalization: { run: groupNormalization, weights: [1, 2] },
   LRN: {
-    run: (call) =>
-      F.localResponseNorm(call.tensor(0), call.int('size', 1), {
+    run: (call) => {
+      const size = call.int('size', 1)
+      // Of an even size the odd channel is the one after, in PyTorch the one before.
+      const turned = (x: Tensor) => (size % 2 === 0 ? x.flip(1) : x)
+      const y = F.localResponseNorm(turned(call.tensor(0)), size, {
         alpha: call.float('alpha', 1e-4),
         beta: call.float('beta', 0.75),
         k: call.float('bias', 1),
-      }),
+      })
+      return turned(y)
+    },
   },
   LpNormalization: {
     run: (call) => {
       const x = call.tensor(0)
-      return x.div(x.norm(call.int('p', 2), call.int('axis', -1), { keepdim: true }))
+      const norm = x.norm(call.int('p', 2), call.int('axis', -1), { keepdim: true })
+      return x.div(where(norm.eq(0), 1, norm))
     },
   },
   MeanVarianceNormalization: {

@@ -2,11 +2,11 @@
 import { type DType, isFloat } from '../../../base/dtype.js'
 import { type Shape, sizeOf } from '../../../base/shape.js'
 import * as F from '../../../nn/functional.js'
-import { arange, zeros } from '../../../tensor/create.js'
+import { arange, ones } from '../../../tensor/create.js'
 import { concat, type Tensor, where } from '../../../tensor/tensor.js'
 import type { Call } from '../../graph/call.js'
 import { type HostValue, hostValue, knownConstant, MOST_KNOWN, tensorOf } from '../../graph/host.js'
-import type { Table } from './table.js'
+import { dtypeOf, type Table } from './table.js'
 
 /** An input since some opset, an attribute before. */
 function listed(call: Call, since: number, index: number, name: string) {
@@ -102,45 +102,6 @@ function gatherKnown(call: Call): HostValue | undefined {
   return { dtype: x.dtype, shape: index.shape, data }
 }
 
-/** The position in the flattened leading dimensions of each tuple in the last dimension of an index. */
-function flatIndex(call: Call, index: Tensor, sizes: Shape): Tensor {
-  const lead = index.shape.slice(0, -1)
-  let at: Tensor | undefined
-  sizes.forEach((n, k) => {
-    const part = index.slice(k, k + 1, { dim: -1 }).reshape(sizeOf(lead))
-    const own = where(part.lt(0), part.add(n), part)
-    at = at === undefined ? own : at.mul(n).add(own)
-  })
-  return at ?? call.fail('its indices are empty')
-}
-
-function gatherND(call: Call): Tensor {
-  if (call.int('batch_dims', 0) !== 0) call.fail('batch_dims is not supported')
-  const [x, index] = [call.tensor(0), call.tensor(1).int()]
-  const k = index.shape.at(-1) ?? 0
-  const after = x.shape.slice(k)
-  const at = flatIndex(call, index, x.shape.slice(0, k))
-  const rows = x.reshape(sizeOf(x.shape.slice(0, k)), sizeOf(after))
-  return rows.indexSelect(0, at).reshape(...index.shape.slice(0, -1), ...after)
-}
-
-function scatterND(call: Call): Tensor {
-  const [x, index] = [call.tensor(0), call.tensor(1).int()]
-  const k = index.shape.at(-1) ?? 0
-  const width = sizeOf(x.shape.slice(k))
-  const rows = x.reshape(sizeOf(x.shape.slice(0, k)), width)
-  const at = flatIndex(call, index, x.shape.slice(0, k))
-  const count = at.shape[0]
-  const places = at.reshape(count, 1).expand(count, width)
-  const source = call.tensor(2).reshape(count, width)
-  const reduction = call.text('reduction', 'none')
-  if (reduction !== 'none' && reduction !== 'add')
-    call.fail(`reduction ${reduction} is not supported`)
-  const out =
-    reduction === 'add' ? rows.scatterAdd(0, places, source) : rows.scatter(0, places, source)
-  return out.reshape(...x.shape)
-}
-
 function sliced(call: Call): Tensor {
   let x = call.tensor(0)
   const starts = listed(call, 10, 1, 'starts') ?? call.fail('its starts are missing')
@@ -159,7 +120,7 @@ function sliced(call: Call): Tensor {
       x = x.slice(from, Math.max(place(ends[i], 0, n), from), { dim, step })
       return
     }
-    const from = place(start, -1, n - 1)
+    const from = place(start, 0, n - 1)
     const to = place(ends[i], -1, n - 1)
     const flipped = x.flip(dim)
     x = flipped.slice(n - 1 - from, Math.max(n - 1 - to, n - 1 - from), { dim, step: -step })
@@ -324,28 +285,6 @@ export const shape: Table = {
   Expand: { run: expanded },
   Tile: { run: (call) => call.tensor(0).repeat(...call.numbers(1, 'the repeats')) },
   Gather: { run: gather, host: gatherKnown, weights: [0] },
-  GatherElements: {
-    run: (call) => {
-      const x = call.tensor(0)
-      const axis = call.axis(call.int('axis', 0), x.shape.length)
-      const index = call.tensor(1).int()
-      return x.gather(axis, where(index.lt(0), index.add(x.shape[axis]), index))
-    },
-  },
-  GatherND: { run: gatherND },
-  ScatterElements: {
-    run: (call) => {
-      const x = call.tensor(0)
-      const axis = call.axis(call.int('axis', 0), x.shape.length)
-      const index = call.tensor(1).int()
-      const at = where(index.lt(0), index.add(x.shape[axis]), index)
-      const reduction = call.text('reduction', 'none')
-      if (reduction === 'add') return x.scatterAdd(axis, at, call.tensor(2))
-      if (reduction !== 'none') call.fail(`reduction ${reduction} is not supported`)
-      return x.scatter(axis, at, call.tensor(2))
-    },
-  },
-  ScatterND: { run: scatterND },
   ConstantOfShape: { run: constantOfShape },
   Range: { run: range },
   OneHot: { run: oneHot },
@@ -360,9 +299,9 @@ export const shape: Table = {
   EyeLike: {
     run: (call) => {
       const [rows, columns] = call.value(0).shape
-      const ones = zeros([rows, columns]).add(1)
+      const dtype = call.get('dtype') ? dtypeOf(call, call.int('dtype', 1)) : call.value(0).dtype
       const k = call.int('k', 0)
-      return ones.triu(k).tril(k)
+      return ones([rows, columns]).triu(k).tril(k).to(dtype)
     },
   },
   DepthToSpace: { run: depthToSpace },
