@@ -4,7 +4,7 @@
 // - the tables of docs/performance.md, from all of bench/results: see performance.mjs.
 // - networks: the networks of docs/pretrained.md, from the table in src/models.
 // - kernel: what BURNISH_DEBUG=kernels prints for scripts/shown-kernel.mjs, compiled now.
-// - operators: the tables of docs/onnx.md, of what loadOnnx knows: see onnx.mjs.
+// - export, operators: the parts of docs/onnx.md, of what exportOnnx writes and loadOnnx knows: see onnx.mjs.
 // - run: the last output of `npm start`, kept in docs/run.txt; --run runs it again first (half a minute).
 //
 // --check writes nothing, and fails where a page shows something else than the kept results.
@@ -14,7 +14,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { list } from '../dist/models/index.js'
-import { operatorTables } from './onnx.mjs'
+import { EXPORT, operatorTables } from './onnx.mjs'
 import { performanceParts } from './performance.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -149,7 +149,7 @@ const pages = [
     parts: { run: shownRun(), kernel, speed: speed(readme) },
   })),
   { name: 'docs/performance.md', parts: performanceParts(measured()) },
-  { name: 'docs/onnx.md', parts: { operators: operatorTables(families) } },
+  { name: 'docs/onnx.md', parts: { export: EXPORT, operators: operatorTables(families) } },
   { name: 'docs/pretrained.md', parts: { networks: networks() } },
 ]
 for (const { name: page, parts } of pages) {

@@ -1,4 +1,4 @@
-// The tables of docs/onnx.md, from the operators that loadOnnx knows.
+// The generated parts of docs/onnx.md: what exportOnnx writes, and tables of the operators that loadOnnx knows.
 
 const LINK = 'https://onnx.ai/onnx/operators/onnx__'
 
@@ -9,15 +9,17 @@ export const NOTES = {
   CastLike: 'as Cast',
   Clip: 'limits as attributes before opset 11',
   ConvTranspose: 'pads, output_padding, output_shape, auto_pad',
-  AveragePool: 'ceil_mode, count_include_pad, auto_pad; no dilations',
-  LpPool: 'no dilations',
-  MaxPool: 'dilations, ceil_mode, auto_pad; no indices',
+  AveragePool: 'dilations, ceil_mode, count_include_pad, auto_pad',
+  LpPool: 'dilations, ceil_mode, auto_pad',
+  MaxPool: 'dilations, ceil_mode, auto_pad; indices in storage_order 0',
   Dropout: 'drops in training mode; ratio as attribute before opset 12',
   DequantizeLinear: 'of constants: a trainable float weight; no blocks',
   QuantizeLinear: 'to uint8 and int8; no gradient through its rounding',
-  GatherND: 'no batch_dims',
-  ScatterElements: 'reduction none and add',
-  ScatterND: 'reduction none and add',
+  GatherND: 'batch_dims',
+  GridSample:
+    'linear, nearest and cubic in any number of dimensions; zeros, border, reflection; align_corners',
+  ScatterElements: 'reductions none, add, mul, max, min',
+  ScatterND: 'reductions none, add, mul, max, min',
   GroupNormalization: 'scales a group (18) or a channel (21)',
   GRU: 'all directions, initial state, sequence lengths; usual activations, layout 0, no clip',
   LSTM: 'all directions, initial states, sequence lengths; usual activations, layout 0, no clip, no peepholes',
@@ -56,3 +58,20 @@ export function operatorTables(families) {
     })
     .join('\n\n')
 }
+
+/** What exportOnnx writes, and what it refuses. */
+export const EXPORT = `\`\`\`ts
+import { writeFile } from 'node:fs/promises'
+import { zeros } from 'burnish'
+import { exportOnnx } from 'burnish/io'
+
+await writeFile('net.onnx', await exportOnnx(model, zeros([1, 3, 224, 224])))
+\`\`\`
+
+\`exportOnnx(model, example, options?)\` writes **opset 17**: evaluation mode, parameters and state under the names of the state
+dict, nodes under the paths of their modules.
+
+**Any batch size** where the forward is the same for all (\`batchDim\` says which dimension), else the example's with the reason
+told. Loops are \`LSTM\`, \`GRU\`, \`RNN\` or \`Scan\`.
+
+**Refused, naming the layer**: random numbers, state, bitwise operators and more than 2 GB of weights.`

@@ -1,11 +1,12 @@
-// docs/onnx.md lists the operators that loadOnnx knows.
+// docs/onnx.md says what exportOnnx writes, and lists the operators that loadOnnx knows.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { families, operators } from '../src/io/onnx/operators/index.js'
 
 const script = new URL('../scripts/onnx.mjs', import.meta.url).href
-const { NOTES, operatorTables } = (await import(script)) as {
+const { EXPORT, NOTES, operatorTables } = (await import(script)) as {
+  EXPORT: string
   NOTES: { readonly [op: string]: string }
   operatorTables: (tables: typeof families) => string
 }
@@ -14,6 +15,9 @@ const page = fileURLToPath(new URL('../docs/onnx.md', import.meta.url))
 it('docs/onnx.md is current: npm run docs', () => {
   expect(readFileSync(page, 'utf8')).toContain(
     `<!-- begin:operators -->\n${operatorTables(families)}\n<!-- end:operators -->`,
+  )
+  expect(readFileSync(page, 'utf8')).toContain(
+    `<!-- begin:export -->\n${EXPORT}\n<!-- end:export -->`,
   )
 })
 
