@@ -156,6 +156,7 @@ test('revisions, names, and paths that are none', async () => {
   )
   for (const [where, revision, message] of [
     ['org/none', undefined, 'there is no such repository or revision "main", or it is private'],
+    ['org/none', undefined, '(there is no folder org/none)'],
     ['org/tiny', 'dev', 'there is no such repository or revision "dev"'],
     ['org/tiny', '../main', 'is no revision'],
     ['./nowhere', undefined, 'is neither a folder nor the name of a repository'],

@@ -82,7 +82,14 @@ export async function openRepository(
     throw fail(
       `${JSON.stringify(where)} is neither a folder nor the name of a repository (org/name); if it is a folder, it does not exist`,
     )
-  return hubRepository(id, { ...options, revision: options.revision ?? url?.revision ?? 'main' })
+  try {
+    const revision = options.revision ?? url?.revision ?? 'main'
+    return await hubRepository(id, { ...options, revision })
+  } catch (error) {
+    if (url === undefined && error instanceof BurnishError)
+      error.message += ` (there is no folder ${where})`
+    throw error
+  }
 }
 
 /** Whether it is an opened repository, not files by name: those have no methods. */

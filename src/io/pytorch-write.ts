@@ -200,7 +200,7 @@ class Pickler {
       const prototype: unknown = Object.getPrototypeOf(value)
       if (!(value instanceof Map) && prototype !== null && prototype !== Object.prototype)
         fail(
-          `writePytorch: a ${value.constructor.name} is none of what a checkpoint holds; give its data() with a shape and dtype, or plain values`,
+          `writePytorch: a ${value.constructor.name} is none of what a checkpoint holds; give await storedState(model.stateDict()), or data with a shape and dtype, or plain values`,
         )
       // As torch.save does: a dict of tensors is an OrderedDict, others are plain.
       const first = pairs[0]?.[1]
