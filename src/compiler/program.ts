@@ -153,8 +153,8 @@ export interface DeviceOf<Accepts extends 'graph' | 'program', Loaded> {
   /** When memory is short: lets finalizers and queued runs give some back. */
   relieve?(): Promise<void>
   free(storage: Storage): void
-  /** Copies bytes in at once; the storage must not be in use by a queued run. */
-  write(storage: Storage, bytes: Uint8Array): void
+  /** Copies bytes in at once, to `offset` (default 0); the storage must not be in use by a queued run. */
+  write(storage: Storage, bytes: Uint8Array, offset?: number): void
   /** The content after every run queued so far. */
   read(storage: Storage): Promise<Uint8Array>
   /** The content now: only when no queued run touches it. */

@@ -54,8 +54,8 @@ class ReferenceDevice implements DeviceOf<'graph', BoundGraph> {
     own(storage).content = undefined
   }
 
-  write(storage: Storage, bytes: Uint8Array): void {
-    contentOf(storage).set(bytes)
+  write(storage: Storage, bytes: Uint8Array, offset = 0): void {
+    contentOf(storage).set(bytes, offset)
   }
 
   read(storage: Storage): Promise<Uint8Array> {

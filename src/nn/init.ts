@@ -5,7 +5,7 @@
 import { fail } from '../base/errors.js'
 import { type Shape, showShape, sizeOf } from '../base/shape.js'
 import { erf } from '../graph/scalar.js'
-import { tensor } from '../tensor/create.js'
+import { adopt } from '../tensor/create.js'
 import type { Parameter } from '../tensor/parameter.js'
 import { hostRandom } from '../tensor/random.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -15,25 +15,26 @@ export function uniformValues(shape: Shape, low: number, high: number): Tensor {
   const random = hostRandom()
   const values = new Float32Array(sizeOf(shape))
   for (let i = 0; i < values.length; i++) values[i] = low + ((high - low) * random.word()) / 2 ** 32
-  return tensor(values, { shape })
+  return adopt(values, shape, 'float32')
 }
 
 /** Normally distributed (Box and Muller). */
 export function normalValues(shape: Shape, mean: number, std: number): Tensor {
-  const values = normals(sizeOf(shape))
-  for (let i = 0; i < values.length; i++) values[i] = mean + std * values[i]
-  return tensor(new Float32Array(values), { shape })
+  const values = new Float32Array(sizeOf(shape))
+  const draw = normal01()
+  for (let i = 0; i < values.length; i++) values[i] = mean + std * draw()
+  return adopt(values, shape, 'float32')
 }
 
-function normals(count: number): Float64Array {
+function normal01(): () => number {
   const random = hostRandom()
-  const values = new Float64Array(count)
-  for (let i = 0; i < count; i++) {
+  return () => {
     const radius = Math.sqrt(-2 * Math.log((random.word() + 1) / 2 ** 32))
-    values[i] = radius * Math.cos((2 * Math.PI * random.word()) / 2 ** 32)
+    return radius * Math.cos((2 * Math.PI * random.word()) / 2 ** 32)
   }
-  return values
 }
+
+const normals = (count: number): Float64Array => Float64Array.from({ length: count }, normal01())
 
 /** Inputs and outputs of one unit: the second and first dimension, times the kernel's size. */
 export function fans(shape: Shape): { fanIn: number; fanOut: number } {

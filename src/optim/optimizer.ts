@@ -4,12 +4,11 @@
 // of steps, where a rule needs it, is state too, so that a compiled step counts by itself; parameters that have
 // always been stepped together share one count. After torch.optim.
 import { fail } from '../base/errors.js'
-import { type Shape, sizeOf } from '../base/shape.js'
-import { building, input, type Node } from '../graph/node.js'
+import type { Shape } from '../base/shape.js'
+import { building, constant, input, type Node } from '../graph/node.js'
 import { add } from '../nn/nodes/math.js'
 import { cast } from '../tensor/arithmetic.js'
 import { context } from '../tensor/context.js'
-import { tensor } from '../tensor/create.js'
 import { Parameter } from '../tensor/parameter.js'
 import { type StepOptions, step } from '../tensor/submit.js'
 import { fromNode, type Tensor } from '../tensor/tensor.js'
@@ -45,7 +44,7 @@ interface Kept {
 }
 
 const start = (shape: Shape, value: number) =>
-  new Parameter(tensor(new Float32Array(sizeOf(shape)).fill(value), { shape }), { role: 'state' })
+  new Parameter(fromNode(constant(value, 'float32', shape)), { role: 'state' })
 
 /** The base of optimizers: a subclass has defaults, checks, and one rule for a parameter. */
 export abstract class Optimizer<Options extends BaseOptions = BaseOptions> {

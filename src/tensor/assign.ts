@@ -1,7 +1,5 @@
 // Setting parameters, and the data of new ones.
-import { allocate, storedNumber, type TypedArray } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
-import { sizeOf } from '../base/shape.js'
 import { detach } from '../graph/node.js'
 import { context } from './context.js'
 import { flushReads, submitStates } from './evaluate.js'
@@ -16,16 +14,16 @@ export function assign(cell: Cell, next: Tensor): void {
     trace.write(cell, next.node)
     return
   }
-  const host = hostOf(next)
+  const known = knownOf(next)
   flushReads()
   // Pending state was computed with the values of now.
   if (cell.role === 'parameter' && context.states.size > 0) surface(submitStates(), [])
-  if (host !== undefined) {
+  if (known !== undefined) {
     cell.pending = undefined
     context.states.delete(cell)
     cell.advance('set()')
     cell.value.release()
-    cell.value = new Value(cell.shape, cell.dtype, host)
+    cell.value = known
   } else if (cell.role === 'state') {
     cell.pending = detach(next.node)
     context.states.add(cell)
@@ -38,19 +36,18 @@ export function assign(cell: Cell, next: Tensor): void {
   }
 }
 
-/** A copy of a tensor's data where the host knows it without a run. */
-function hostOf(t: Tensor): TypedArray | undefined {
-  if (t.value?.host !== undefined) return t.value.host.slice()
-  const node = t.definition
-  if (node?.kind === 'const')
-    return allocate(t.dtype, sizeOf(t.shape)).fill(storedNumber(t.dtype, node.value))
+/** A value of its own with a tensor's data, where they are known without a run. Host data is shared, not copied. */
+function knownOf({ value, definition, shape, dtype }: Tensor): Value | undefined {
+  if (value?.fill !== undefined) return Value.filled(shape, dtype, value.fill)
+  if (value?.host !== undefined) return new Value(shape, dtype, value.host)
+  if (definition?.kind === 'const') return Value.filled(shape, dtype, definition.value)
   return undefined
 }
 
 /** Data for a new parameter that nothing else shares. */
 export function ownValue(source: Tensor): Value {
-  const host = hostOf(source)
-  if (host !== undefined) return new Value(source.shape, source.dtype, host)
+  const known = knownOf(source)
+  if (known !== undefined) return known
   if (context.trace !== undefined)
     fail('new Parameter inside of compile: make parameters before, and use them in the function')
   flushReads()

@@ -19,3 +19,30 @@ export function countHost(bytes: number): void {
   counted.bytes = 0
   new ArrayBuffer(HEAVY_BYTES)
 }
+
+/** Dead host data above which a collection of the old objects is worth its milliseconds. */
+const DROPPED_BYTES = 64 * 2 ** 20
+/** Above V8's limit of growth between two such collections: asking for so much makes it begin one. */
+const TREMENDOUS_BYTES = 256 * 2 ** 20
+
+const dropped = { bytes: 0 }
+
+/** Host data of so many bytes went to a device and is dead here: the first values of parameters. */
+export function countDropped(bytes: number): void {
+  dropped.bytes += bytes
+}
+
+/**
+ * Before a run: asks for the collection of what was dropped, where it is much. The collector sees no need by
+ * itself, and first values are a quarter of what training takes. As above, nobody touches the buffer.
+ */
+export function collectDropped(): void {
+  if (dropped.bytes < DROPPED_BYTES) return
+  dropped.bytes = 0
+  try {
+    new ArrayBuffer(TREMENDOUS_BYTES)
+  } catch (error) {
+    // Where there is no room the engine has collected before it said so.
+    if (!(error instanceof RangeError)) throw error
+  }
+}

@@ -2,7 +2,7 @@
 //
 // Everything the user could change afterwards (numbers, random counters, versions, host data) is taken
 // synchronously in `submit`; what needs the device happens in the job, at once when the device is there.
-import { itemSize, type TypedArray, typedView } from '../base/dtype.js'
+import { allocate, itemSize, storedNumber, type TypedArray, typedView } from '../base/dtype.js'
 import { BurnishError, fail, invariant, OutOfMemoryError } from '../base/errors.js'
 import { showShape, sizeOf } from '../base/shape.js'
 import type { Device, RunReport } from '../compiler/program.js'
@@ -10,6 +10,7 @@ import { keyOf } from '../graph/key.js'
 import type { Graph, InputNode, Node } from '../graph/node.js'
 import { context } from './context.js'
 import { currentRunner } from './devices.js'
+import { collectDropped, countDropped } from './pressure.js'
 import { keyWord } from './random.js'
 import type { Loaded, Runner } from './runner.js'
 import {
@@ -63,14 +64,17 @@ type Binding = number | Taken
 interface Taken {
   readonly value: Value
   readonly held: Held | undefined
-  readonly host: TypedArray | undefined
+  /** Forgotten as soon as it is on the device for good. */
+  host: TypedArray | undefined
+  readonly fill: number | undefined
 }
 
 function take(value: Value): Taken {
   if (value.disposed)
     fail(`a tensor ${showShape(value.shape)} was disposed of before this use of it`)
   value.observed = true
-  return { value, held: value.held, host: value.host }
+  const { held, fill } = value
+  return { value, held, fill, host: fill === undefined ? value.host : undefined }
 }
 
 // Note: shortage. A run begins, as long as there is room for what it reads and writes, in the turn it was submitted.
@@ -289,6 +293,7 @@ function begin({ device, runner, request, captured, bindings }: Run, loaded: Loa
       value.expect(held)
       storages.push(use(held))
     }
+    collectDropped()
     return { used, report: loaded.executable.run(storages, { profile: runner.observers.size > 0 }) }
   } catch (error) {
     for (const { value } of request.outputs) value.release()
@@ -299,6 +304,21 @@ function begin({ device, runner, request, captured, bindings }: Run, loaded: Loa
 
 function numberData(dtype: InputNode['dtype'], value: number): TypedArray {
   return dtype === 'float32' ? Float32Array.of(value) : Int32Array.of(value)
+}
+
+/** Elements written at a time where all are the same. */
+const FILLED = 1 << 16
+
+function uploadFilled(device: Device, { shape, dtype }: Value, fill: number, owner: string): Held {
+  const size = sizeOf(shape)
+  const data = allocate(dtype, Math.min(size, FILLED)).fill(storedNumber(dtype, fill))
+  const storage = device.alloc(size * itemSize[dtype], owner)
+  for (let at = 0; at < size; at += FILLED) {
+    const part = data.subarray(0, Math.min(FILLED, size - at))
+    const bytes = new Uint8Array(part.buffer, part.byteOffset, part.byteLength)
+    device.write(storage, bytes, at * itemSize[dtype])
+  }
+  return new Held(device, storage)
 }
 
 function upload(device: Device, data: TypedArray, owner: string): Held {
@@ -325,13 +345,19 @@ function heldOf(
       )
     return { held, temporary: false }
   }
-  const host = value.host ?? binding.host
-  if (host === undefined) throw value.error ?? new BurnishError('internal: a value without data')
+  const fill = value.fill ?? binding.fill
+  const host = fill === undefined ? (value.host ?? binding.host) : undefined
   const cell = cellOf(node)
-  const copy = upload(device, host, cell === undefined ? 'inputs' : cell.name || 'parameters')
+  const owner = cell === undefined ? 'inputs' : cell.name || 'parameters'
+  let copy: Held
+  if (fill !== undefined) copy = uploadFilled(device, value, fill, owner)
+  else if (host !== undefined) copy = upload(device, host, owner)
+  else throw value.error ?? new BurnishError('internal: a value without data')
   if (!updated && cell === undefined) return { held: copy, temporary: true }
   value.hold(copy)
   value.host = undefined
+  binding.host = undefined
+  if (host !== undefined) countDropped(host.byteLength)
   return { held: copy, temporary: false }
 }
 

@@ -1,7 +1,7 @@
 // What an InputNode of a tensor's graph can stand for: data at rest, a parameter's version, a number, a
 // random key. The program's argument is filled from it when a graph is submitted.
-import { type DType, isFloat, type TypedArray } from '../base/dtype.js'
-import type { Shape } from '../base/shape.js'
+import { allocate, type DType, isFloat, storedNumber, type TypedArray } from '../base/dtype.js'
+import { type Shape, sizeOf } from '../base/shape.js'
 import type { Device, Storage } from '../compiler/program.js'
 import { type InputNode, input, type Node, topological } from '../graph/node.js'
 import type { Tensor } from './tensor.js'
@@ -62,7 +62,8 @@ const owners = new FinalizationRegistry<Held>((held) => held.release())
 export class Value {
   readonly shape: Shape
   readonly dtype: DType
-  host: TypedArray | undefined
+  #host: TypedArray | undefined
+  #fill: number | undefined
   #held: Held | undefined
   #registered = false
   ballast: ArrayBuffer | undefined
@@ -76,7 +77,32 @@ export class Value {
   constructor(shape: Shape, dtype: DType, host?: TypedArray) {
     this.shape = shape
     this.dtype = dtype
-    this.host = host
+    this.#host = host
+  }
+
+  /** The same number everywhere, without an array of it until someone reads it. */
+  static filled(shape: Shape, dtype: DType, fill: number): Value {
+    const value = new Value(shape, dtype)
+    value.#fill = fill
+    return value
+  }
+
+  /** Data in host memory, which nobody writes to: values may share it. */
+  get host(): TypedArray | undefined {
+    if (this.#host === undefined && this.#fill !== undefined) {
+      const data = allocate(this.dtype, sizeOf(this.shape))
+      this.#host = data.fill(storedNumber(this.dtype, this.#fill))
+    }
+    return this.#host
+  }
+  set host(host: TypedArray | undefined) {
+    this.#host = host
+    this.#fill = undefined
+  }
+
+  /** The number it is filled with, where there is no array of it. */
+  get fill(): number | undefined {
+    return this.#host === undefined ? this.#fill : undefined
   }
 
   get held(): Held | undefined {

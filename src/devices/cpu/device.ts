@@ -197,9 +197,10 @@ export function createCpu(options: CpuOptions = {}, workshop?: Workshop): CpuDev
       live.delete(storage)
       queue.finally(() => memory.free(address), address)
     },
-    write(storage, bytes) {
-      invariant(bytes.byteLength <= storage.bytes, () => `${bytes.byteLength} bytes written`)
-      memory.bytes(addressOf(storage), bytes.byteLength).set(bytes)
+    write(storage, bytes, offset = 0) {
+      const end = offset + bytes.byteLength
+      invariant(end <= storage.bytes, () => `${end} bytes written to ${storage.bytes}`)
+      memory.bytes(addressOf(storage), end).set(bytes, offset)
     },
     read(storage) {
       const address = addressOf(storage)

@@ -1,9 +1,10 @@
 // Normalisation layers, with PyTorch's arguments, initial values and state names.
 import { fail } from '../../base/errors.js'
-import { type Shape, showShape, sizeOf } from '../../base/shape.js'
+import { type Shape, showShape } from '../../base/shape.js'
+import { constant } from '../../graph/node.js'
 import { tensor } from '../../tensor/create.js'
 import { Parameter } from '../../tensor/parameter.js'
-import type { Tensor } from '../../tensor/tensor.js'
+import { fromNode, type Tensor } from '../../tensor/tensor.js'
 import {
   batchNorm,
   groupNorm,
@@ -15,8 +16,7 @@ import {
 import { Module } from '../module.js'
 import { positive } from './linear.js'
 
-const filled = (shape: Shape, value: number) =>
-  tensor(new Float32Array(sizeOf(shape)).fill(value), { shape })
+const filled = (shape: Shape, value: number) => fromNode(constant(value, 'float32', shape))
 
 /** PyTorch's `num_batches_tracked`. */
 const counter = () =>
