@@ -50,8 +50,9 @@ export function readDataType(cursor: Cursor, at: number): DataType {
   if (kind === 9 && (bits & 15) === 1) return { kind: 'heap text', size }
   // An enumeration, such as h5py's bool, is its numbers.
   if (kind === 8) {
-    const base = readDataType(cursor, at + 8)
-    if (base.kind === 'integer') return { ...base, size }
+    // Of an enumeration of enumerations there is no end.
+    const base = (cursor.byte(at + 8) & 15) === 0 ? readDataType(cursor, at + 8) : undefined
+    if (base?.kind === 'integer') return { ...base, size }
   }
   return { kind: 'other', size, name: CLASSES[kind] ?? `class ${kind}` }
 }

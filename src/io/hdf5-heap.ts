@@ -84,16 +84,19 @@ function openHeap(cursor: Cursor, heap: number): (id: number) => HeapObject {
     }
     return damaged(`${wanted} lies outside of the heap at ${heap}`)
   }
+  let hugePlaces: ReadonlyMap<number, number> | undefined
   const huge = (id: number): HeapObject => {
     const wanted = integer(cursor, id + 1, Math.min(cursor.number(heap + 5, 2) - 1, length))
-    const { type, places } = records(cursor, cursor.address(heap + 14 + length))
-    for (const place of type === HUGE ? places : [])
-      if (cursor.length(place + offset + length) === wanted) {
-        const found = { at: cursor.address(place), size: cursor.length(place + offset) }
-        cursor.check(found.at, found.size)
-        return found
-      }
-    return damaged(`the heap at ${heap} has no object ${wanted}`)
+    if (hugePlaces === undefined) {
+      const { type, places } = records(cursor, cursor.address(heap + 14 + length))
+      const listed = type === HUGE ? places : []
+      hugePlaces = new Map(listed.map((place) => [cursor.length(place + offset + length), place]))
+    }
+    const place = hugePlaces.get(wanted)
+    if (place === undefined) return damaged(`the heap at ${heap} has no object ${wanted}`)
+    const found = { at: cursor.address(place), size: cursor.length(place + offset) }
+    cursor.check(found.at, found.size)
+    return found
   }
   return (id) => {
     const kind = (cursor.byte(id) >> 4) & 3

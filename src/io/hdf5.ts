@@ -237,8 +237,12 @@ export class Hdf5File {
       blocks.push([at + 16, at + 16 + cursor.number(at + 8, 4)])
     }
     const head = second ? (ordered ? 6 : 4) : 8
+    const seen = new Set<number>()
     for (let block = blocks.shift(); block !== undefined; block = blocks.shift()) {
       const [begin, end] = block
+      if (seen.has(begin))
+        fail(`${this.where}: the header at ${at} goes on in itself: the file is damaged`)
+      seen.add(begin)
       cursor.check(begin, end - begin)
       for (let p = begin; p + head <= end; ) {
         const type = second ? cursor.byte(p) : cursor.number(p, 2)

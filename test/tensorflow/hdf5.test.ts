@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import h5wasm from 'h5wasm'
 import { expect, test } from 'vitest'
+import { BurnishError } from '../../src/base/errors.js'
 import { Hdf5File } from '../../src/io/hdf5.js'
 import { loadState, readKerasWeights } from '../../src/io/index.js'
 import { writeZip } from '../../src/io/zip.js'
@@ -208,3 +209,31 @@ test('fuzz: damaged HDF5 files are refused or still tensors', async () => {
     return file.datasets().map((path) => file.tensor(path))
   })
 }, 120_000)
+
+/** A file of superblock 0 whose root's header, of version 1, is at 96 with one message. */
+function withMessage(type: number, body: readonly number[], size = 4096): Uint8Array {
+  const bytes = new Uint8Array(size)
+  const view = new DataView(bytes.buffer)
+  bytes.set([0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0, 0, 8, 8])
+  view.setBigUint64(24 + 5 * 8, 96n, true)
+  bytes.set([1, 0, 1, 0], 96)
+  view.setUint32(96 + 8, 8 + body.length, true)
+  view.setUint16(112, type, true)
+  view.setUint16(114, body.length, true)
+  bytes.set(body, 120)
+  return bytes
+}
+
+test('a header that goes on in itself, and enumerations in each other, are errors', () => {
+  const at = new Uint8Array(BigUint64Array.of(112n, 24n).buffer)
+  expect(() => new Hdf5File(withMessage(0x10, [...at]), 'it').datasets()).toThrow(
+    /^it: the header at 96 goes on in itself/,
+  )
+  // An attribute of version 3, its type at byte 10 of the message: 8 is an enumeration, of what follows 8 bytes behind.
+  const bytes = withMessage(0x0c, [3, 0, 1, 0, 8, 0, 8, 0, 0, 0x61], 1 << 20)
+  const type = 120 + 10
+  for (let i = type; i < bytes.length; i += 8) bytes[i] = 0x18
+  new DataView(bytes.buffer).setUint16(114, 26, true)
+  new DataView(bytes.buffer).setUint32(96 + 8, 34, true)
+  expect(() => new Hdf5File(bytes, 'it').text('', 'a')).toThrow(BurnishError)
+})
