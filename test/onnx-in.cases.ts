@@ -177,6 +177,9 @@ add('Mod', [ints([7, -7, 9, -9]), ints([3, 3, -4, -4])])
 add('Mod', [floats([6], -5, 5), floats([6], 1, 3)], { fmod: 1 })
 for (const op of ['Max', 'Min', 'Sum', 'Mean'])
   add(op, [floats([2, 3]), floats([3]), floats([2, 1])], {}, { opset: 13 })
+// Before opset 8 they do not broadcast.
+for (const op of ['Max', 'Min', 'Sum', 'Mean'])
+  add(op, [floats([2, 3]), floats([2, 3]), floats([2, 3])], {}, { opset: 7 })
 for (const op of [
   'Neg',
   'Abs',
@@ -226,6 +229,7 @@ add('Clip', [floats([8], -3, 3), values([-0.5], []), values([1.5], [])])
 add('Clip', [floats([8], -3, 3), undefined, values([0.25], [])])
 for (const op of ['Equal', 'Less', 'LessOrEqual', 'Greater', 'GreaterOrEqual'])
   add(op, [ints([1, 2, 3, 4], [2, 2]), ints([2, 2])])
+for (const op of ['Less', 'Greater']) add(op, [floats([2, 3]), floats([3])], {}, { opset: 7 })
 for (const op of ['And', 'Or', 'Xor']) add(op, [bools([2, 3]), bools([3])])
 add('Not', [bools([2, 3])])
 add('IsNaN', [values([1, Number.NaN, 2])])
@@ -383,6 +387,7 @@ for (const op of ['ArgMax', 'ArgMin']) {
 add('CumSum', [floats([3, 4]), known([1], [])])
 add('CumSum', [floats([3, 4]), known([0], [])], { exclusive: 1, reverse: 1 })
 add('TopK', [floats([3, 6]), known([2])], {}, { outputs: 2 })
+add('TopK', [floats([3, 6])], { k: 2, axis: 0 }, { opset: 7, outputs: 2 })
 add('TopK', [floats([3, 6]), known([2])], { axis: 0, largest: 0 }, { outputs: 2 })
 
 add('Shape', [floats([2, 3])])
@@ -462,6 +467,7 @@ add('Trilu', [floats([3, 4]), known([-1], [])], { upper: 0 })
 add('EyeLike', [floats([3, 4])], { k: 1 })
 for (const mode of ['DCR', 'CRD'])
   add('DepthToSpace', [floats([1, 8, 2, 3])], { blocksize: 2, mode })
+add('DepthToSpace', [floats([1, 8, 2, 3])], { blocksize: 2 }, { opset: 7 })
 add('SpaceToDepth', [floats([1, 2, 4, 6])], { blocksize: 2 })
 
 const scales = (y: number, x: number) => values([1, 1, y, x])
@@ -476,6 +482,14 @@ for (const mode of ['nearest', 'linear', 'cubic'])
       { mode, coordinate_transformation_mode: way },
       { opset: 13 },
     )
+// Opset 11 wants all inputs, empty where they say nothing.
+add('Resize', [floats([1, 2, 5, 5]), values([]), scales(2, 1.5)], { mode: 'linear' }, { opset: 11 })
+add(
+  'Resize',
+  [floats([1, 2, 5, 5]), values([]), values([]), known([1, 2, 3, 8])],
+  { mode: 'linear' },
+  { opset: 11 },
+)
 for (const nearest_mode of ['floor', 'ceil', 'round_prefer_ceil', 'round_prefer_floor'])
   add(
     'Resize',
@@ -526,7 +540,7 @@ for (const padding_mode of ['zeros', 'border', 'reflection'])
       [20, 'linear', 3, 4, 5],
       [20, 'nearest', 3, 4, 5],
     ] as const) {
-      const counts = [2, 3, 6].slice(0, sizes.length)
+      const counts = [4, 6, 2].slice(0, sizes.length)
       const places = grid([2, ...counts], sizes, align_corners)
       // The nearest element does not depend on it smoothly.
       const given = mode === 'nearest' ? { ...places, constant: true } : places

@@ -1,0 +1,57 @@
+// One case of an operator, run by onnxruntime and here.
+import { expect } from 'vitest'
+import { type Tensor, tensor } from '../src/index.js'
+import { loadOnnxBytes } from '../src/io/onnx/load.js'
+import { type Input, modelOfCase, type OperatorCase } from './onnx-in.cases.js'
+import { type Ort, type OrtTensor, ortSession } from './peers.js'
+import { difference } from './support.js'
+
+/** An input as onnxruntime takes it. */
+export function feedOf(runtime: Ort, { dtype, shape, data }: Input): OrtTensor {
+  if (dtype === 'int64') return new runtime.Tensor('int64', BigInt64Array.from(data, BigInt), shape)
+  if (dtype === 'int32') return new runtime.Tensor('int32', Int32Array.from(data), shape)
+  if (dtype === 'bool') return new runtime.Tensor('bool', Uint8Array.from(data), shape)
+  return new runtime.Tensor('float32', Float32Array.from(data), shape)
+}
+
+/** An input as a tensor here. */
+export function tensorOfInput({ dtype, shape, data }: Input): Tensor {
+  const type = dtype === 'float' ? 'float32' : dtype === 'bool' ? 'bool' : 'int32'
+  return tensor([...data], { dtype: type, shape })
+}
+
+/** What onnxruntime gives as numbers; float16 stays bits. */
+export const numbers = ({ data }: OrtTensor) => Array.from(data, Number)
+
+const dynamic = ({ inputs }: OperatorCase) =>
+  inputs.flatMap((input, i) => (input && !input.constant ? [[`x${i}`, input] as const] : []))
+
+export type Outputs = Awaited<ReturnType<Awaited<ReturnType<typeof ortSession>>['run']>>
+
+/** What onnxruntime gives; it refuses a model that its opset does not allow. */
+export async function expectedOf(ort: Ort, given: OperatorCase): Promise<Outputs> {
+  const session = await ortSession(ort, modelOfCase(given))
+  try {
+    return await session.run(
+      Object.fromEntries(dynamic(given).map(([name, input]) => [name, feedOf(ort, input)])),
+    )
+  } finally {
+    await session.release()
+  }
+}
+
+/** Runs it here. */
+export async function compare(given: OperatorCase, expected: Outputs): Promise<void> {
+  const model = loadOnnxBytes(modelOfCase(given), 'case')
+  const actual = model.run(
+    Object.fromEntries(dynamic(given).map(([name, input]) => [name, tensorOfInput(input)])),
+  )
+  for (const [name, wanted] of Object.entries(expected)) {
+    const where = `${given.op} ${given.opset} ${name}`
+    expect(actual[name].shape, where).toEqual([...wanted.dims])
+    if (wanted.type === 'float16') continue
+    const data = await actual[name].data()
+    const found = difference(data, numbers(wanted), given.tolerance ?? 1e-5, 1e-6)
+    expect(found, where).toBeUndefined()
+  }
+}
