@@ -13,4 +13,13 @@ export async function writeFolder(
   fail(`${path}: a page cannot write folders`)
 }
 
+/** The address of what a page names: as in its own links, relative to itself. */
+export function addressed(where: string | URL): string {
+  const base = typeof document === 'undefined' ? globalThis.location.href : document.baseURI
+  const address = URL.canParse(where, base) ? new URL(where, base).href : ''
+  return /^(https?|blob|data):/.test(address)
+    ? address
+    : fail(`${where}: a page opens no files; give bytes, a Blob, or an address of http`)
+}
+
 export type { Folder }

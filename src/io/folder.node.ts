@@ -23,6 +23,11 @@ export async function folderAt(path: string): Promise<Folder | undefined> {
   return { names, open: (name) => fileSource(join(path, name)) }
 }
 
+/** A path or an address as it is; in a page it is always an address. */
+export function addressed(where: string | URL): string {
+  return String(where)
+}
+
 /** Writes files into a folder, which is made when absent: each beside its place, then renamed. */
 export async function writeFolder(
   path: string,

@@ -5,13 +5,18 @@ import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { BurnishError } from '../base/errors.js'
+import { addressed } from './folder.browser.js'
 import { loadState, openTensors } from './load.js'
 import { writeNpy, writeNpz } from './npy.js'
+import { loadOnnx } from './onnx/load.js'
+import { encodeModel } from './onnx/wire.js'
 import { writePytorch } from './pytorch-write.js'
 import { openSafetensors, readSafetensors, writeSafetensors } from './safetensors.js'
+import { saveTensors } from './save.js'
 import { readShardIndex, shardSafetensors } from './shards.js'
-import { bytesSource, fileSource, httpSource } from './source.js'
+import { aheadSource, bytesSource, fileSource, httpSource } from './source.js'
 import { encode, type StoredTensor } from './values.js'
 import { joined } from './zip-write.js'
 
@@ -32,7 +37,7 @@ let server: Server
 let address = ''
 /** What the server was asked for, and how it behaves. */
 let asked: string[] = []
-let mode: 'ranges' | 'none' | 'changing' | 'silent' = 'ranges'
+let mode: 'ranges' | 'none' | 'changing' | 'silent' | 'cut' = 'ranges'
 const files = new Map<string, Uint8Array>()
 
 beforeAll(async () => {
@@ -48,6 +53,11 @@ beforeAll(async () => {
     if (!range || mode === 'none' || stale) return response.writeHead(200).end(bytes)
     const [from, to] = [Number(range[1]), Number(range[2])]
     const total = mode === 'silent' ? '*' : bytes.length
+    if (mode === 'cut' && to > 0) {
+      response.writeHead(206, { 'content-length': to + 1 - from })
+      response.write(bytes.subarray(from, to), () => response.destroy())
+      return response
+    }
     response.writeHead(206, { 'content-range': `bytes ${from}-${to}/${total}`, etag: version })
     return response.end(bytes.subarray(from, to + 1))
   })
@@ -259,6 +269,61 @@ describe('shards', () => {
   })
 })
 
+test('many tensors of a server come in few requests, with the same values', async () => {
+  const names = Array.from({ length: 300 }, (_, i) => `t${i}`)
+  const many = new Map(
+    names.map((name, i) => [
+      name,
+      encode({ dtype: 'float32', shape: [100], data: new Float32Array(100).fill(i) }),
+    ]),
+  )
+  for (const [path, bytes] of [
+    ['/many.pt', writePytorch(many)],
+    ['/many.safetensors', writeSafetensors(many)],
+  ] as const) {
+    files.set(path, bytes)
+    asked = []
+    const state = await loadState(address + path)
+    expect(names.map((name) => state[name].data[99])).toEqual(names.map((_, i) => i))
+    expect(asked.length).toBeLessThan(8)
+  }
+})
+
+test('reading ahead gives the bytes of any order of reads, and never more than it is told to', async () => {
+  const bytes = Uint8Array.from({ length: 5000 }, (_, i) => (i * 7) % 251)
+  const sizes: number[] = []
+  const plain = bytesSource(bytes)
+  const source = aheadSource(
+    {
+      ...plain,
+      read: async (begin, end) => {
+        sizes.push(end - begin)
+        return plain.read(begin, end)
+      },
+    },
+    300,
+  )
+  for (let i = 0; i < 500; i++) {
+    const begin = (i * i * 31) % 4900
+    const end = begin + ((i * 17) % 100)
+    expect(await source.read(begin, end)).toEqual(bytes.slice(begin, end))
+  }
+  expect(Math.max(...sizes)).toBe(300)
+})
+
+test('in a page names are addresses beside it', () => {
+  vi.stubGlobal('location', { href: 'https://example.org/app/index.html' })
+  try {
+    expect(addressed('models/a.onnx')).toBe('https://example.org/app/models/a.onnx')
+    expect(addressed('/a.onnx')).toBe('https://example.org/a.onnx')
+    expect(addressed(new URL('https://other.org/x'))).toBe('https://other.org/x')
+    expect(addressed('blob:https://example.org/1')).toBe('blob:https://example.org/1')
+    expect(() => addressed('file:///etc/passwd')).toThrow('a page opens no files')
+  } finally {
+    vi.unstubAllGlobals()
+  }
+})
+
 test('what is no file of tensors', async () => {
   await expect(loadState(join(folder, 'nowhere.pt'))).rejects.toThrow(
     /nowhere\.pt: there is no such file/,
@@ -267,4 +332,61 @@ test('what is no file of tensors', async () => {
   await expect(loadState(new TextEncoder().encode('hello'))).rejects.toThrow(/none of the formats/)
   await expect(loadState(new Uint8Array())).rejects.toThrow(/none of the formats/)
   await expect(loadState(bytesSource(whole.subarray(0, 100), 'cut'))).rejects.toThrow(/^cut: /)
+})
+
+describe('what a network does', () => {
+  test('a connection that is cut is an error that says so', async () => {
+    mode = 'cut'
+    await expect(loadState(`${address}/m.safetensors`)).rejects.toThrow(
+      /m\.safetensors: the connection was cut/,
+    )
+    await expect(loadOnnx('http://127.0.0.1:1/m.onnx')).rejects.toThrow(BurnishError)
+  })
+
+  test('data beside an ONNX model are only below it, whatever their name means in an address', async () => {
+    const modelOf = (location: string) =>
+      encodeModel({
+        irVersion: 8,
+        opsetImport: [{ version: 17 }],
+        graph: {
+          name: 'g',
+          node: [{ opType: 'Identity', input: ['w'], output: ['y'] }],
+          output: [{ name: 'y' }],
+          initializer: [
+            {
+              name: 'w',
+              dims: [1],
+              dataType: 1,
+              dataLocation: 1,
+              externalData: [{ key: 'location', value: location }],
+            },
+          ],
+        },
+      })
+    const outside = new Uint8Array(Float32Array.of(7).buffer)
+    files.set('/outside', outside)
+    files.set('/a/inside%20it', outside)
+    for (const location of [
+      '%2e%2e/outside',
+      `http:${address.slice(5)}/outside`,
+      'http:/outside',
+    ]) {
+      files.set('/a/m.onnx', modelOf(location))
+      await expect(loadOnnx(`${address}/a/m.onnx`)).rejects.toThrow(BurnishError)
+    }
+    files.set('/a/m.onnx', modelOf('inside it'))
+    const { y } = (await loadOnnx(`${address}/a/m.onnx`)).run({})
+    expect(await y.data()).toEqual(Float32Array.of(7))
+  })
+})
+
+test('two that save one file at once leave one of the two, whole', async () => {
+  const path = join(folder, 'both.safetensors')
+  const of = (value: number) =>
+    encode({ dtype: 'float32', shape: [200_000], data: new Float32Array(200_000).fill(value) })
+  for (let i = 0; i < 5; i++) {
+    await Promise.all([1, 2, 3].map((n) => saveTensors(path, new Map([['w', of(n)]]))))
+    const { w } = await loadState(path)
+    expect(new Set(w.data).size).toBe(1)
+  }
 })

@@ -1,13 +1,21 @@
 // Files of tensors whatever their format, which their content tells: `openTensors` reads the header and then tensors one by
 // one, `loadState` all of them for `loadStateDict`. Formats: safetensors, its shards (`*.index.json`), PyTorch's
 // checkpoints, .npz and .npy, Keras's .h5 and .keras, the weights beside a TensorFlow.js model.json.
+import { addressed } from '#folder'
 import { fail } from '../base/errors.js'
 import type { Shape } from '../base/shape.js'
 import { readNpy } from './npy.js'
 import { openPytorch, PytorchTensor, type PytorchValue } from './pytorch.js'
 import { openSafetensors } from './safetensors.js'
 import { readShardIndex } from './shards.js'
-import { blobSource, bytesSource, fileSource, httpSource, type Source } from './source.js'
+import {
+  aheadSource,
+  blobSource,
+  bytesSource,
+  fileSource,
+  httpSource,
+  type Source,
+} from './source.js'
 import { type StateDictOptions, stateDictOf } from './state-dict.js'
 import { decode, encode, type FileDType, type HostTensor, type StoredTensor } from './values.js'
 import { openZip, type ZipSourceEntry } from './zip.js'
@@ -44,6 +52,13 @@ export interface LoadStateOptions extends StateDictOptions {
   readonly headers?: { readonly [name: string]: string }
 }
 
+/** Within: all tensors will be read, one after the other. */
+const WHOLE = Symbol('whole')
+
+interface Opening extends LoadStateOptions {
+  readonly [WHOLE]?: boolean
+}
+
 const NO_METADATA: ReadonlyMap<string, string> = new Map()
 /** Enough of a file to tell its format. */
 const HEAD = 64
@@ -69,7 +84,8 @@ export async function loadState(
   input: FileInput,
   options: LoadStateOptions = {},
 ): Promise<{ readonly [name: string]: HostTensor }> {
-  const file = await openTensors(input, options)
+  const opening: Opening = { ...options, [WHOLE]: true }
+  const file = await openTensors(input, opening)
   try {
     const values: { [name: string]: HostTensor } = Object.create(null)
     for (const [name, { same }] of file.tensors)
@@ -98,15 +114,17 @@ export async function openTensors(
   }
 }
 
-async function sourceOf(input: FileInput, options: LoadStateOptions): Promise<Source> {
+async function sourceOf(input: FileInput, options: Opening): Promise<Source> {
   if (input instanceof Uint8Array) return bytesSource(input)
   if (input instanceof ArrayBuffer) return bytesSource(new Uint8Array(input))
   if (input instanceof Blob) return blobSource(input)
   if (typeof input === 'object' && !(input instanceof URL)) return input
-  const address = String(input)
+  const address = addressed(input)
+  if (/^(blob|data):/.test(address)) return blobSource(await (await fetch(address)).blob())
   if (/^https?:/.test(address)) {
     const { headers } = options
-    return httpSource(address, headers === undefined ? {} : { headers })
+    const source = await httpSource(address, headers === undefined ? {} : { headers })
+    return options[WHOLE] ? aheadSource(source) : source
   }
   return fileSource(await pathOf(input))
 }
@@ -123,11 +141,7 @@ async function pathOf(input: string | URL): Promise<string> {
   return fail(`${path}: a folder with none of ${IN_FOLDERS.join(', ')}; name a file in it`)
 }
 
-async function openSource(
-  source: Source,
-  input: FileInput,
-  options: LoadStateOptions,
-): Promise<TensorFile> {
+async function openSource(source: Source, input: FileInput, options: Opening): Promise<TensorFile> {
   const head = await source.read(0, Math.min(HEAD, source.size))
   const begins = (...start: readonly number[]) => start.every((byte, i) => head[i] === byte)
   // The length of a safetensors header may begin as any other format does.
@@ -265,7 +279,7 @@ function byPath(value: PytorchValue, where: string): ReadonlyMap<string, Pytorch
 async function shardedFile(
   source: Source,
   input: FileInput,
-  options: LoadStateOptions,
+  options: Opening,
 ): Promise<TensorFile> {
   if (source.size > LONGEST_INDEX)
     fail(`${source.name}: an index of ${source.size} bytes, at most ${LONGEST_INDEX} are read`)

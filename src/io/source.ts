@@ -129,9 +129,16 @@ export async function httpSource(url: string | URL, options: HttpOptions = {}): 
     await response.body?.cancel()
     return fail(`${address}: the server answers ${response.status} ${response.statusText}`)
   }
+  const bytesOf = async (response: Response): Promise<Uint8Array> => {
+    const buffer = await response.arrayBuffer().catch((error: unknown) => {
+      if (signal?.aborted) throw signal.reason
+      return fail(`${address}: the connection was cut: ${String(error)}`)
+    })
+    return new Uint8Array(buffer)
+  }
   const first = await get('bytes=0-0')
-  if (first.status !== 206) return bytesSource(new Uint8Array(await first.arrayBuffer()), address)
-  await first.arrayBuffer()
+  if (first.status !== 206) return bytesSource(await bytesOf(first), address)
+  await bytesOf(first)
   const total = /\/(\d+)$/.exec(first.headers.get('content-range') ?? '')?.[1]
   const size = Number(total)
   if (total === undefined || !Number.isSafeInteger(size))
@@ -148,11 +155,36 @@ export async function httpSource(url: string | URL, options: HttpOptions = {}): 
         await response.body?.cancel()
         fail(`${address}: the file has changed while it was read; load it again`)
       }
-      const bytes = new Uint8Array(await response.arrayBuffer())
+      const bytes = await bytesOf(response)
       if (bytes.length !== end - begin)
         fail(`${address}: bytes ${begin} … ${end} were asked for, ${bytes.length} came`)
       return bytes
     },
     close: async () => {},
+  }
+}
+
+const AHEAD = 8 * 2 ** 20
+/** What lies between tensors: names, padding. */
+const NEAR = 2 ** 16
+
+/** The same, reading on where one read follows another: many small ones become few requests to a server. */
+export function aheadSource(source: Source, ahead = AHEAD): Source {
+  let start = 0
+  let held: Uint8Array = new Uint8Array()
+  return {
+    name: source.name,
+    size: source.size,
+    async read(begin, end) {
+      if (begin >= start && end <= start + held.length)
+        return held.slice(begin - start, end - start)
+      const follows = begin >= start && begin <= start + held.length + NEAR
+      const last = follows ? Math.min(source.size, Math.max(end, begin + ahead)) : end
+      const bytes = await source.read(begin, last)
+      start = last === end ? end : begin
+      held = last === end ? new Uint8Array() : bytes
+      return last === end ? bytes : bytes.slice(0, end - begin)
+    },
+    close: () => source.close(),
   }
 }

@@ -1,4 +1,5 @@
 // ONNX models as trainable modules: from bytes, a path or an address.
+import { addressed } from '#folder'
 import { BurnishError, fail } from '../../base/errors.js'
 import type { Shape } from '../../base/shape.js'
 import { GraphModule } from '../graph/module.js'
@@ -27,17 +28,21 @@ export interface OnnxOptions {
  * whose operator is not covered (docs/onnx.md).
  */
 export async function loadOnnx(
-  source: Uint8Array | string | URL,
+  source: Uint8Array | ArrayBuffer | Blob | string | URL,
   options: OnnxOptions = {},
 ): Promise<GraphModule> {
-  if (source instanceof Uint8Array)
-    return loadOnnxBytes(source, 'ONNX model', options, inMemory(options.external, 'ONNX model'))
-  const address = String(source)
-  if (/^https?:/.test(address)) {
+  if (typeof source === 'object' && !(source instanceof URL)) {
+    const external = inMemory(options.external, 'ONNX model')
+    const whole = source instanceof Blob ? await source.arrayBuffer() : source
+    const bytes = whole instanceof Uint8Array ? whole : new Uint8Array(whole)
+    return loadOnnxBytes(bytes, 'ONNX model', options, external)
+  }
+  const address = addressed(source)
+  if (/^(https?|blob|data):/.test(address)) {
     const model = decoded(await fetched(address), address)
     const files = new Map<string, Uint8Array>()
     for (const location of locationsOf(model, address))
-      files.set(location, await fetched(new URL(location, address).href))
+      files.set(location, await fetched(besideOf(address, location)))
     return build(model, address, options, inMemory(files, address))
   }
   const fs = await import('node:fs')
@@ -169,8 +174,20 @@ function locationsOf({ graph }: Model, where: string): Set<string> {
   return found
 }
 
+/** The address of a file below a model's; what may mean something in an address (`%2e%2e`, `http:`) is only a name. */
+function besideOf(address: string, location: string): string {
+  const path = location.split(/[\\/]/).map(encodeURIComponent).join('/')
+  return new URL(`./${path}`, address).href
+}
+
 async function fetched(address: string): Promise<Uint8Array> {
-  const response = await fetch(address)
-  if (!response.ok) throw fail(`${address}: the server answered ${response.status}`)
-  return new Uint8Array(await response.arrayBuffer())
+  try {
+    const response = await fetch(address)
+    if (response.ok) return new Uint8Array(await response.arrayBuffer())
+    await response.body?.cancel()
+    throw fail(`${address}: the server answered ${response.status}`)
+  } catch (error) {
+    if (error instanceof BurnishError) throw error
+    throw fail(`${address}: cannot be fetched: ${String(error)}`)
+  }
 }
