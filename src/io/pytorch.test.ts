@@ -24,6 +24,7 @@ const archive = (
   content: Uint8Array,
   storages: { readonly [key: string]: Uint8Array } = {},
   more: { readonly [name: string]: Uint8Array } = {},
+  compress = false,
 ) =>
   writeZip(
     new Map([
@@ -32,6 +33,7 @@ const archive = (
       ['m/version', text('3\n')],
       ...Object.entries(more),
     ]),
+    { compress },
   )
 const string = (s: string) => join('X', u32(s.length), s)
 const int = (n: number) => join('J', u32(n >>> 0))
@@ -391,6 +393,11 @@ describe('archives', () => {
       'a bomb',
       writeZip(new Map([['m/data.pkl', new Uint8Array(200 * 2 ** 20)]]), { compress: true }),
       /as a zip bomb does/,
+    ],
+    [
+      'a bomb in two',
+      archive(new Uint8Array(70 * 2 ** 20), { 0: new Uint8Array(70 * 2 ** 20) }, {}, true),
+      /with those before to 146800640, as a zip bomb does/,
     ],
     ['no archive and no pickle', text('hello world'), /neither a zip archive nor a pickle/],
     ['an empty file', new Uint8Array(), /neither a zip archive nor a pickle/],

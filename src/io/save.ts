@@ -84,10 +84,11 @@ type Named = readonly [path: string, parts: readonly Uint8Array[]]
 async function writeFiles(path: string, files: readonly Named[]): Promise<readonly string[]> {
   const fs = await import('node:fs/promises')
   const { basename, dirname, join } = await import('node:path')
-  const beside = (to: string) => join(dirname(to), `.writing-${basename(to)}`)
+  // A name of its own: two that write one file must not write into each other's.
+  const own = crypto.randomUUID()
+  const beside = (to: string) => join(dirname(to), `.writing-${own}-${basename(to)}`)
   try {
     for (const [to, parts] of files) {
-      await fs.rm(beside(to), { force: true })
       const file = await fs.open(beside(to), 'wx')
       try {
         for (const part of parts) await writeAll(file, part)

@@ -42,7 +42,7 @@ const STORED = 0
 const DEFLATED = 8
 /** No deflate stream unpacks to more than 1032 times its size. */
 const DEFLATE_LIMIT = 1032
-/** From here on what unpacks to far more than it takes is taken for a bomb. */
+/** From here on what unpacks to far more than it takes is taken for a bomb, in one entry or in all of them. */
 const LARGE = 128 * 2 ** 20
 const LARGE_RATIO = 200
 const IN_ZIP64 = 0xffffffff
@@ -99,11 +99,17 @@ function* directoryOf(length: number, where: string): Reading<readonly Bounded[]
   const directory = yield [start, start + size]
   const placed: Placed[] = []
   const names = new Set<string>()
-  let at = 0
+  let [at, loose] = [0, 0]
   for (let i = 0; i < count; i++) {
     const { after, ...entry } = readEntry(directory, at, start, `${where}: entry ${i}`)
     at = after
     placed.push(entry)
+    const { size, packed } = entry
+    if (size > packed * LARGE_RATIO) loose += size
+    if (loose > LARGE)
+      fail(
+        `${entry.where}: ${packed} bytes unpack to ${size}${loose === size ? '' : `, and with those before to ${loose}`}, as a zip bomb does; unpack it yourself first`,
+      )
   }
   if (at !== size)
     fail(`${where}: its directory has ${size - at} bytes after the last of ${count} entries`)
@@ -227,8 +233,6 @@ function readEntry(
     fail(`${here}: is stored, but has ${packed} bytes in the file and ${size} outside`)
   if (size > packed * DEFLATE_LIMIT)
     fail(`${here}: ${packed} bytes are said to unpack to ${size}, more than deflate can hold`)
-  if (size > LARGE && size > packed * LARGE_RATIO)
-    fail(`${here}: ${packed} bytes unpack to ${size}, as a zip bomb does; unpack it yourself first`)
   if (begin + LOCAL_BYTES > start)
     fail(`${here}: there is no entry at ${begin}, where the directory says`)
   return { name, rawName, method, sum, packed, size, begin, where: here, after }

@@ -6,7 +6,7 @@ import { GraphModule } from '../graph/module.js'
 import { operators } from './operators/index.js'
 import { readModel } from './read.js'
 import { checkLocation, type ExternalData } from './tensors.js'
-import { decodeModel, type Model } from './wire.js'
+import { decodeModel, type Graph, type Model, type Tensor } from './wire.js'
 
 export interface OnnxOptions {
   /** Files of weights beside the model, by the names it has for them, where it is given as bytes. */
@@ -163,13 +163,23 @@ function inMemory(
   }
 }
 
-function locationsOf({ graph }: Model, where: string): Set<string> {
+/** The files with data of a model, of its initializers and of its nodes' constants, inner graphs too. */
+function locationsOf({ graph, functions = [] }: Model, where: string): Set<string> {
   const found = new Set<string>()
-  for (const { dataLocation, externalData = [] } of graph?.initializer ?? []) {
+  const add = ({ dataLocation, externalData = [] }: Tensor) => {
     const location = externalData.find(({ key }) => key === 'location')?.value
-    if (dataLocation !== 1 || location === undefined) continue
+    if (dataLocation !== 1 || location === undefined) return
     checkLocation(location, where)
     found.add(location)
+  }
+  const graphs: Pick<Graph, 'initializer' | 'node'>[] = [...functions, ...(graph ? [graph] : [])]
+  for (let inner = graphs.pop(); inner !== undefined; inner = graphs.pop()) {
+    inner.initializer?.forEach(add)
+    for (const { attribute = [] } of inner.node ?? [])
+      for (const { t, g } of attribute) {
+        if (t) add(t)
+        if (g) graphs.push(g)
+      }
   }
   return found
 }
