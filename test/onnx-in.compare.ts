@@ -1,10 +1,13 @@
-// One case of an operator, run by onnxruntime and here.
+// What the tests of loadOnnx share: one case of an operator, run by onnxruntime and here; and training.
 import { expect } from 'vitest'
 import { type Tensor, tensor } from '../src/index.js'
 import { loadOnnxBytes } from '../src/io/onnx/load.js'
+import { crossEntropy } from '../src/nn/functional.js'
+import type { Module } from '../src/nn/module.js'
+import { SGD } from '../src/optim/index.js'
 import { type Input, modelOfCase, type OperatorCase } from './onnx-in.cases.js'
 import { type Ort, type OrtTensor, ortSession } from './peers.js'
-import { difference } from './support.js'
+import { difference, uniform } from './support.js'
 
 /** An input as onnxruntime takes it. */
 export function feedOf(runtime: Ort, { dtype, shape, data }: Input): OrtTensor {
@@ -54,4 +57,26 @@ export async function compare(given: OperatorCase, expected: Outputs): Promise<v
     const found = difference(data, numbers(wanted), given.tolerance ?? 1e-5, 1e-6)
     expect(found, where).toBeUndefined()
   }
+}
+
+/** The losses of ten steps on one batch: inputs of the name and shape, the classes in turn. */
+export async function trained(
+  model: Module<Tensor>,
+  input: string,
+  shape: number[],
+  classes: number,
+) {
+  model.train()
+  const optimizer = new SGD(model.parameters(), { lr: 0.05 })
+  const x = tensor(uniform(input, shape), { shape })
+  const labels = tensor(Int32Array.from({ length: shape[0] }, (_, i) => i % classes))
+  const losses: number[] = []
+  for (let i = 0; i < 10; i++) {
+    const loss = crossEntropy(model.forward(x), labels)
+    loss.backward()
+    await optimizer.step()
+    optimizer.zeroGrad()
+    losses.push(await loss.item())
+  }
+  return losses
 }
