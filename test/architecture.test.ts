@@ -59,3 +59,11 @@ test('src/index.ts re-exports, up to tensor', () => {
   const above = order.slice(order.indexOf('tensor') + 1)
   expect(broken((from, to) => from === 'index.ts' && above.includes(to))).toEqual([])
 })
+
+test('types of other packages stay inside: their declarations may not suit a user’s settings', () => {
+  const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
+    .map((file) => [file, readFileSync(join(root, 'src', file), 'utf8')] as const)
+  const typed = sources.filter(([, text]) => /^import type .* from '(?![.#]|node:)/m.test(text))
+  expect(typed.map(([file]) => file)).toEqual([])
+})

@@ -1,6 +1,5 @@
 // Texts ↔ token ids, by @huggingface/tokenizers, which reads tokenizer.json. Here are cutting to a length, filling up and
 // batches, which it leaves to its callers; the words are transformers', in camelCase.
-import type { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { fail } from '../base/errors.js'
 import { tensor } from '../tensor/create.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -55,6 +54,33 @@ export interface TokenizerSettings {
   readonly truncationSide: 'left' | 'right'
   /** Special tokens by role: pad, unk, cls, sep, mask, bos, eos. */
   readonly special: { readonly [role: string]: string | undefined }
+}
+
+/** What is used of a Tokenizer of @huggingface/tokenizers, whose own declarations TypeScript's `nodenext` does not read. */
+export interface Engine {
+  readonly normalizer: ((text: string) => string) | null
+  readonly model: { readonly unk_token_id?: number } | null
+  readonly post_processor:
+    | ((
+        tokens: string[],
+        pair: string[] | null,
+        special: boolean,
+      ) => { readonly tokens: string[]; readonly token_type_ids?: number[] })
+    | null
+  get_added_tokens_decoder(): ReadonlyMap<
+    number,
+    { readonly content: string; readonly normalized: boolean }
+  >
+  token_to_id(token: string): number | undefined
+  id_to_token(id: number): string | undefined
+  tokenize(text: string): string[]
+  decode(
+    ids: number[],
+    options: {
+      readonly skip_special_tokens: boolean
+      readonly clean_up_tokenization_spaces?: boolean
+    },
+  ): string
 }
 
 /** Made by loadTokenizer. */
