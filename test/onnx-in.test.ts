@@ -17,7 +17,9 @@ import {
   floats,
   type Input,
   infoOf,
+  ints,
   known,
+  modelOfCase,
   type OperatorCase,
   tensorOf,
 } from './onnx-in.cases.js'
@@ -38,6 +40,53 @@ describe.skipIf(ort === undefined)('operators as onnxruntime computes them', asy
   it.each(cases.map((given, i) => [title(given, i), given] as const))('%s', async (_, given) => {
     const expected = await expectedOf(ort, given)
     await compare(given, expected)
+  })
+})
+
+describe.skipIf(ort === undefined)('each operator on the CPU', () => {
+  if (ort === undefined) return
+  const last = new Map(cases.map((given) => [given.op, given]))
+  it.each([...last])('%s', async (_, given) => {
+    await setDevice('cpu')
+    await compare(given, await expectedOf(ort, given))
+  })
+})
+
+describe('refused when it is run', async () => {
+  await setDevice('reference')
+  const run = async (
+    op: string,
+    inputs: readonly Input[],
+    attributes: OperatorCase['attributes'] = {},
+    outputs = 1,
+  ) => {
+    const model = loadOnnxBytes(modelOfCase({ op, opset: 18, inputs, attributes, outputs }), 'm')
+    const feeds = inputs.flatMap((x, i) =>
+      x.constant ? [] : [[`x${i}`, tensorOfInput(x)] as const],
+    )
+    for (const y of Object.values(model.run(Object.fromEntries(feeds)))) await y.data()
+  }
+  const x = floats([3, 4])
+  it.each<[string, readonly Input[], OperatorCase['attributes'], string]>([
+    ['GatherND', [x, ints([0, 5], [1, 2])], {}, 'index'],
+    ['GatherND', [x, ints([0, -5], [1, 2])], {}, 'index'],
+    ['GatherND', [floats([2, 4]), ints([0, 4], [2, 1])], { batch_dims: 1 }, 'index'],
+    ['GatherND', [x, ints([0, 1], [2, 1])], { batch_dims: 1 }, 'must begin alike'],
+    ['ScatterND', [x, ints([0, 4], [1, 2]), floats([1])], { reduction: 'max' }, 'index'],
+    ['ScatterND', [x, ints([0, 4], [1, 2]), floats([1])], {}, 'index'],
+    ['ScatterElements', [x, ints([3], [1, 1]), floats([1, 1])], { reduction: 'mul' }, 'index'],
+    ['ScatterElements', [x, ints([1], [1, 1]), floats([1, 1])], { reduction: 'mean' }, 'mean'],
+    ['GridSample', [floats([1, 1, 3, 3]), floats([1, 2, 2, 3])], {}, 'needs a grid of 1 by 2'],
+    ['GridSample', [floats([1, 1, 3, 3]), floats([1, 2, 2, 2])], { mode: 'area' }, 'mode area'],
+    ['MaxPool', [floats([1, 1, 3, 3])], { kernel_shape: [4, 4] }, 'a window of 4 is larger'],
+  ])('%s %o %o', async (op, inputs, attributes, text) => {
+    await expect(run(op, inputs, attributes)).rejects.toThrow(text)
+  })
+  it('MaxPool’s indices in column order', async () => {
+    const attributes = { kernel_shape: [2, 2], storage_order: 1 }
+    await expect(run('MaxPool', [floats([1, 1, 3, 3])], attributes, 2)).rejects.toThrow(
+      'storage_order 1',
+    )
   })
 })
 
