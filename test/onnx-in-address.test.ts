@@ -6,7 +6,7 @@ import { tensor } from '../src/index.js'
 import { loadOnnx } from '../src/io/onnx/load.js'
 import { AttributeType, type Tensor } from '../src/io/onnx/wire.js'
 import { setDevice } from '../src/tensor/devices.js'
-import { infoOf, modelOf, tensorOf, values } from './onnx-in.cases.js'
+import { infoOf, modelOf, tensorOf, values } from './onnx-in.inputs.js'
 
 const outside = (name: string, location: string, more: { [key: string]: string } = {}): Tensor => ({
   name,

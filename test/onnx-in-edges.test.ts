@@ -23,7 +23,7 @@ import {
   type OperatorCase,
   tensorOf,
   values,
-} from './onnx-in.cases.js'
+} from './onnx-in.inputs.js'
 import { onnxruntime, ortSession } from './peers.js'
 import { difference } from './support.js'
 

@@ -5,7 +5,8 @@ import { sizeOf } from '../src/base/shape.js'
 import { zeros } from '../src/index.js'
 import { loadOnnxBytes } from '../src/io/onnx/load.js'
 import { fuzz } from './fuzz.js'
-import { cases, modelOfCase } from './onnx-in.cases.js'
+import { cases } from './onnx-in.cases.js'
+import { modelOfCase } from './onnx-in.inputs.js'
 import { goldenBytes } from './support.js'
 
 /** Reads a file, and builds the graph of its outputs for zeros of the sizes it declares. */

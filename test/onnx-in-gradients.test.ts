@@ -4,7 +4,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { grad, Parameter, type Tensor, tensor } from '../src/index.js'
 import { loadOnnxBytes } from '../src/io/onnx/load.js'
 import { setDevice } from '../src/tensor/devices.js'
-import { cases, modelOfCase, type OperatorCase } from './onnx-in.cases.js'
+import { cases } from './onnx-in.cases.js'
+import { modelOfCase, type OperatorCase } from './onnx-in.inputs.js'
 import { uniform } from './support.js'
 
 beforeAll(() => setDevice('reference'))

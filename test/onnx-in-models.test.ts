@@ -18,6 +18,7 @@ import { LeNet } from '../src/models/lenet.js'
 import { Linear } from '../src/nn/index.js'
 import { SGD } from '../src/optim/index.js'
 import { setDevice } from '../src/tensor/devices.js'
+import { trained } from './onnx-in.compare.js'
 import {
   attributeOf,
   floats,
@@ -27,8 +28,7 @@ import {
   tensorOf,
   values,
   weights,
-} from './onnx-in.cases.js'
-import { trained } from './onnx-in.compare.js'
+} from './onnx-in.inputs.js'
 import { difference } from './support.js'
 
 beforeAll(() => setDevice('cpu'))

@@ -5,7 +5,7 @@ import { loadOnnxBytes } from '../src/io/onnx/load.js'
 import { crossEntropy } from '../src/nn/functional.js'
 import type { Module } from '../src/nn/module.js'
 import { SGD } from '../src/optim/index.js'
-import { type Input, modelOfCase, type OperatorCase } from './onnx-in.cases.js'
+import { type Input, modelOfCase, type OperatorCase } from './onnx-in.inputs.js'
 import { type Ort, type OrtTensor, ortSession } from './peers.js'
 import { difference, uniform } from './support.js'
 

@@ -11,9 +11,10 @@ import {
   type Node,
 } from '../src/io/onnx/wire.js'
 import { setDevice } from '../src/tensor/devices.js'
+import { cases } from './onnx-in.cases.js'
+import { compare, expectedOf, feedOf, numbers, tensorOfInput } from './onnx-in.compare.js'
 import {
   attributeOf,
-  cases,
   floats,
   type Input,
   infoOf,
@@ -22,8 +23,7 @@ import {
   modelOfCase,
   type OperatorCase,
   tensorOf,
-} from './onnx-in.cases.js'
-import { compare, expectedOf, feedOf, numbers, tensorOfInput } from './onnx-in.compare.js'
+} from './onnx-in.inputs.js'
 import { type Ort, onnxruntime, ortSession } from './peers.js'
 import { difference } from './support.js'
 
