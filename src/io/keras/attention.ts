@@ -55,8 +55,14 @@ export const MultiHeadAttention: LayerKind = (config) => {
         scores = where((mask.shape.length === 3 ? mask.unsqueeze(1) : mask).bool(), scores, MASKED)
       if (call.flags.has('use_causal_mask'))
         scores = where(causal(query.shape[1], key.shape[1]).bool(), scores, MASKED)
-      if (call.mask && key === query)
-        scores = where(call.mask.unsqueeze(1).unsqueeze(1), scores, MASKED)
+      // Steps of value and key that do not count; those of the query only matter behind.
+      for (const [name, position] of [
+        ['value', 1],
+        ['key', 2],
+      ] as const) {
+        const counts = call.namedMasks.get(name) ?? call.masks[position]
+        if (counts) scores = where(counts.unsqueeze(1).unsqueeze(1), scores, MASKED)
+      }
       const weights = dropout(softmax(scores, -1), { p: rate, training: call.training })
       const seen = weights.matmul(into(value, 'value'))
       if (seen.shape[1] !== heads)
@@ -72,18 +78,36 @@ function scaleOf(config: Fields): Slot[] {
   return config.flag('use_scale', false) ? [{ name: 'scale' }] : []
 }
 
+/** Σ of the values by softmax(scores) [N, T, S]: of those that may be seen, and of queries that count. */
+function attend(config: Fields, call: Call, scores: Tensor, value: Tensor): Tensor {
+  const [, queries, keys] = scores.shape
+  // `causal` is how early files of Keras 2 say it.
+  const late = config.flag('causal', false) || call.flags.has('use_causal_mask')
+  const [counted, seen] = call.masks
+  const allowed = late ? causal(queries, keys).bool() : undefined
+  const there = seen?.unsqueeze(1)
+  const mask = allowed && there ? allowed.logicalAnd(there) : (allowed ?? there)
+  const weights = dropout(softmax(mask ? where(mask, scores, MASKED) : scores, -1), {
+    p: config.number('dropout', 0),
+    training: call.training,
+  })
+  const y = weights.matmul(value)
+  return counted ? y.mul(counted.unsqueeze(-1).float()) : y
+}
+
 /** Dot-product attention without projections (Luong et al. 2015): inputs query, value and perhaps key. */
 export const Attention: LayerKind = (config) => {
   const mode = config.string('score_mode', 'dot')
   if (mode !== 'dot') fail(`${config.where}: score_mode ${mode} is not read; dot is`)
   return {
     slots: scaleOf(config),
+    keepsMask: true,
     run(call) {
       const [query, value, key = value] = call.inputs
       if (value === undefined) throw fail(`${config.where}: there must be query and value`)
       const product = query.matmul(key.transpose(1, 2))
       const scale = call.find('scale')
-      return softmax(scale ? product.mul(scale) : product, -1).matmul(value)
+      return attend(config, call, scale ? product.mul(scale) : product, value)
     },
   }
 }
@@ -91,11 +115,12 @@ export const Attention: LayerKind = (config) => {
 /** Additive attention (Bahdanau, Cho and Bengio 2014). */
 export const AdditiveAttention: LayerKind = (config) => ({
   slots: config.flag('use_scale', true) ? [{ name: 'scale' }] : [],
+  keepsMask: true,
   run(call) {
     const [query, value, key = value] = call.inputs
     if (value === undefined) throw fail(`${config.where}: there must be query and value`)
     const sum = query.unsqueeze(2).add(key.unsqueeze(1)).tanh() // [N, T, S, D]
     const scale = call.find('scale')
-    return softmax((scale ? sum.mul(scale) : sum).sum(-1), -1).matmul(value)
+    return attend(config, call, (scale ? sum.mul(scale) : sum).sum(-1), value)
   },
 })

@@ -37,6 +37,9 @@ export interface Call {
   readonly flags: ReadonlySet<string>
   /** bool [N, T]: which steps of the first input count; undefined: all. */
   readonly mask: Tensor | undefined
+  /** The same of each input, and of the tensors by name. */
+  readonly masks: readonly (Tensor | undefined)[]
+  readonly namedMasks: ReadonlyMap<string, Tensor | undefined>
   readonly training: boolean
   /** A weight by its slot's name. */
   weight(name: string): Parameter
@@ -139,9 +142,14 @@ export class KerasLayer extends Module {
   call(
     inputs: readonly Tensor[],
     mask: Tensor | undefined,
-    { named = NO_TENSORS, flags = NO_FLAGS }: Partial<Arguments> = {},
+    {
+      named = NO_TENSORS,
+      flags = NO_FLAGS,
+      masks = [mask],
+      namedMasks = NO_TENSORS,
+    }: Partial<Arguments> = {},
   ): Masked {
-    const extra: Extra = { mask, named, flags }
+    const extra: Extra = { mask, named, flags, masks, namedMasks }
     const result = this.forward(...inputs, extra) as unknown as Tensor | readonly Tensor[]
     const tensors = isList(result) ? result : [result]
     const call = this.#call(inputs, extra)
@@ -149,13 +157,15 @@ export class KerasLayer extends Module {
     return { tensors, mask: made.mask ? made.mask(call) : made.keepsMask ? mask : undefined }
   }
 
-  #call(inputs: readonly Tensor[], { mask, named, flags }: Extra): Call {
+  #call(inputs: readonly Tensor[], { mask, named, flags, masks, namedMasks }: Extra): Call {
     const find = (name: string) => this.#weights.get(name)
     return {
       inputs,
       named,
       flags,
       mask,
+      masks,
+      namedMasks,
       training: this.training,
       find,
       weight: (name) => find(name) ?? fail(`${this.className}: the weight ${name} was not loaded`),
@@ -177,6 +187,9 @@ export class KerasLayer extends Module {
 export interface Arguments {
   readonly named: ReadonlyMap<string, Tensor>
   readonly flags: ReadonlySet<string>
+  /** Which steps count, of each input and of the tensors by name. */
+  readonly masks: readonly (Tensor | undefined)[]
+  readonly namedMasks: ReadonlyMap<string, Tensor | undefined>
 }
 
 interface Extra extends Arguments {
@@ -185,7 +198,13 @@ interface Extra extends Arguments {
 
 const NO_TENSORS: ReadonlyMap<string, Tensor> = new Map()
 const NO_FLAGS: ReadonlySet<string> = new Set()
-const NO_EXTRA: Extra = { mask: undefined, named: NO_TENSORS, flags: NO_FLAGS }
+const NO_EXTRA: Extra = {
+  mask: undefined,
+  named: NO_TENSORS,
+  flags: NO_FLAGS,
+  masks: [],
+  namedMasks: NO_TENSORS,
+}
 
 export function isList(value: Tensor | readonly Tensor[]): value is readonly Tensor[] {
   return Array.isArray(value)

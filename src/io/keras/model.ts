@@ -87,7 +87,7 @@ export class KerasModel extends Module<Tensor> {
   ): Tensor | { readonly [name: string]: Tensor } {
     const [first] = given
     if (first !== undefined && !(first instanceof Tensor)) {
-      const results = this.evaluate(this.#byName(first), undefined)
+      const results = this.evaluate(this.#byName(first))
       return Object.fromEntries(this.outputs.map((name, i) => [name, results[i].tensor]))
     }
     if (this.outputs.length !== 1)
@@ -95,7 +95,7 @@ export class KerasModel extends Module<Tensor> {
         `the model has ${this.outputs.length} outputs: ${this.outputs.join(', ')}; use run({ ${this.inputs.map(({ name }) => name).join(', ')} }), which gives them by name`,
       )
     const tensors = given.filter((x): x is Tensor => x instanceof Tensor)
-    return this.evaluate(tensors, undefined)[0].tensor
+    return this.evaluate(tensors)[0].tensor
   }
 
   #byName(inputs: { readonly [name: string]: Tensor }): Tensor[] {
@@ -110,8 +110,11 @@ export class KerasModel extends Module<Tensor> {
     )
   }
 
-  /** The outputs of tensors for all inputs; `mask` is the first's. */
-  evaluate(inputs: readonly Tensor[], mask: Tensor | undefined): readonly Value[] {
+  /** The outputs of tensors for all inputs, and masks of those that have one. */
+  evaluate(
+    inputs: readonly Tensor[],
+    masks: readonly (Tensor | undefined)[] = [],
+  ): readonly Value[] {
     if (inputs.length !== this.inputs.length)
       fail(
         `there are ${inputs.length} tensors for the ${this.inputs.length} inputs ${this.inputs.map(({ name }) => name).join(', ')}`,
@@ -121,7 +124,7 @@ export class KerasModel extends Module<Tensor> {
     inputs.forEach((tensor, i) => {
       checkInput(this.inputs[i], tensor)
       const { layer, node } = this.#topology.inputs[i]
-      values.set(key(layer, node), [{ tensor, mask: i === 0 ? mask : undefined }])
+      values.set(key(layer, node), [{ tensor, mask: masks[i] }])
     })
     const get = ({ layer, node, tensor }: Reference): Value | undefined =>
       values.get(key(layer, node))?.[tensor]
@@ -162,9 +165,18 @@ export class KerasModel extends Module<Tensor> {
       typeof source === 'number' ? full([], source) : known(source).tensor,
     )
     const named = new Map([...call.named].map(([key, source]) => [key, known(source).tensor]))
+    const masks = call.inputs.map((source) =>
+      typeof source === 'number' ? undefined : known(source).mask,
+    )
+    const namedMasks = new Map([...call.named].map(([key, source]) => [key, known(source).mask]))
     const layer = this.#layers.get(name) ?? fail(`there is no layer ${name}`)
     if (layer instanceof KerasLayer) {
-      const { tensors, mask } = layer.call(inputs, like?.mask, { named, flags: call.flags })
+      const { tensors, mask } = layer.call(inputs, like?.mask, {
+        named,
+        flags: call.flags,
+        masks,
+        namedMasks,
+      })
       return tensors.map((tensor) => ({ tensor, mask }))
     }
     // A module of the user's in the place of a layer.
@@ -218,8 +230,14 @@ class NestedModel extends KerasLayer {
   readonly model: KerasModel
 
   constructor(className: string, name: string, model: KerasModel) {
-    const run = (call: Call) => model.evaluate(call.inputs, call.mask).map(({ tensor }) => tensor)
-    super(className, name, { run: (call) => single(run(call)), keepsMask: true })
+    // The mask of the result is that of the layer inside which gives it; it is asked for right after the run.
+    let mask: Tensor | undefined
+    const run = (call: Call) => {
+      const values = model.evaluate(call.inputs, call.masks)
+      mask = values[0]?.mask
+      return single(values.map(({ tensor }) => tensor))
+    }
+    super(className, name, { run, mask: () => mask })
     this.model = model
   }
 

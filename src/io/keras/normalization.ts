@@ -57,7 +57,7 @@ export const LayerNormalization: LayerKind = (config) => {
   const eps = config.number('epsilon', 1e-3)
   const rms = config.flag('rms_scaling', false)
   return {
-    slots: scaled(config),
+    slots: rms ? [{ name: 'gamma' }] : scaled(config),
     keepsMask: true,
     run(call) {
       const x = only(call, 'LayerNormalization').float()
@@ -65,9 +65,9 @@ export const LayerNormalization: LayerKind = (config) => {
       const fit = (value: Tensor) => along(value, at, x)
       const [gamma, beta] = [call.find('gamma'), call.find('beta')]
       if (rms) {
-        const mean = x.square().mean(at, { keepdim: true })
-        const y = x.mul(mean.add(eps).rsqrt())
-        return gamma ? y.mul(fit(gamma)) : y
+        // Unlike RMSNormalization: the input as it is, over its deviation from the mean.
+        const { var: variance } = x.varMean(at, { correction: 0, keepdim: true })
+        return x.mul(variance.add(eps).rsqrt()).mul(fit(call.weight('gamma')))
       }
       return affine(normalized(x, at, eps), gamma && fit(gamma), beta && fit(beta))
     },

@@ -137,6 +137,8 @@ function recurrent(config: Fields, cell: Cell): Made {
   const stateRate = config.number('recurrent_dropout', 0)
   if (config.flag('stateful', false))
     fail(`${config.where}: stateful layers, which keep their state between batches, are not read`)
+  if (config.flag('time_major', false))
+    fail(`${config.where}: time_major, inputs [T, N, features], is not read`)
   const initial = (call: Call, batch: number): Tensor[] => {
     const [, ...given] = call.inputs
     if (given.length === 0) return cell.states.map((units) => zeros([batch, units]))
