@@ -354,6 +354,18 @@ describe('generation with GPT-2', () => {
     expect(model.training && model.transformer.h.at(0).training).toBe(true)
   })
 
+  it.each([
+    [2, 8, 10],
+    [40, 8, 49],
+    [40, 8, 48],
+    [90, 5, 95],
+  ])('a prompt of %d tokens, %d more, a cache of %d', async (length, maxNewTokens, cacheLength) => {
+    const prompt = Array.from({ length }, (_, i) => (7 * i + 3) % 11)
+    const expected = await uncached(made(), prompt, maxNewTokens)
+    const options = { maxNewTokens, cacheLength, temperature: 0 }
+    expect(await generate(made(), prompt, options)).toEqual(expected)
+  })
+
   it('has the logits of the whole forward at every position, also in chunks that end inside', async () => {
     const model = made().eval()
     const all = Array.from({ length: 9 }, (_, i) => (5 * i + 2) % 11)

@@ -73,10 +73,14 @@ export async function generate(
     })
     const step = compile((ids: Tensor, position: Tensor) => model.forward(ids, { cache, position }))
     const row = (tokens: Int32Array) => adopt(tokens, [1, tokens.length], 'int32')
-    // All but the last token of the prompt in chunks; what fills up the last chunk is overwritten later.
-    for (let start = 0; start < prompt.length - 1; start += CHUNK) {
-      const chunk = new Int32Array(CHUNK)
-      for (let i = 0; i < CHUNK && start + i < prompt.length - 1; i++) chunk[i] = prompt[start + i]
+    // All but the last token of the prompt in chunks; what fills up the last chunk is overwritten later. Where the cache ends
+    // within the last chunk, it begins earlier: tokens read twice leave the same in the cache.
+    const most = Math.min(cacheLength, nPositions)
+    const width = Math.min(CHUNK, most)
+    for (let next = 0; next < prompt.length - 1; next += width) {
+      const start = Math.min(next, most - width)
+      const chunk = new Int32Array(width)
+      for (let i = 0; i < width && start + i < prompt.length - 1; i++) chunk[i] = prompt[start + i]
       read(row(chunk), at(start))
     }
     const made: number[] = []
