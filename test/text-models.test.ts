@@ -366,6 +366,13 @@ describe('generation with GPT-2', () => {
     expect(await generate(made(), prompt, options)).toEqual(expected)
   })
 
+  it('works with fewer positions than a chunk has', async () => {
+    const model = new GPT2({ ...smallGPT2, nPositions: 20 })
+    const prompt = [3, 1, 4, 1, 5]
+    const expected = await uncached(model, prompt, 9)
+    expect(await generate(model, prompt, { maxNewTokens: 9, temperature: 0 })).toEqual(expected)
+  })
+
   it('has the logits of the whole forward at every position, also in chunks that end inside', async () => {
     const model = made().eval()
     const all = Array.from({ length: 9 }, (_, i) => (5 * i + 2) % 11)
