@@ -4,6 +4,7 @@
 import { openPlace, request } from '#download'
 import { BurnishError, fail } from '../base/errors.js'
 import type { Algorithm, Kept, Note, Place, Unfinished } from './place.js'
+import { reasonOf } from './source.js'
 
 /** How far a download is. */
 export interface Progress {
@@ -354,16 +355,6 @@ async function inPlace<T>(here: string, { name }: Place, act: () => Promise<T>):
       `${here}: ${name} cannot be used (${reasonOf(error)}): set BURNISH_CACHE to a folder that can be written and has room`,
     )
   }
-}
-
-/** The innermost cause, whose code says most. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (error.cause instanceof Error) return reasonOf(error.cause)
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
-  return code !== undefined && !error.message.includes(code)
-    ? `${code}: ${error.message}`
-    : error.message || code || error.name
 }
 
 /** A signal that is also given when nothing came for so long. */

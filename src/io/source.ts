@@ -101,6 +101,16 @@ function refuse(path: string, error: unknown): never {
   return fail(`${path}: ${reasons[code]}`)
 }
 
+/** The innermost cause, whose code says most. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error.cause instanceof Error) return reasonOf(error.cause)
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  return code !== undefined && !error.message.includes(code)
+    ? `${code}: ${error.message}`
+    : error.message || code || error.name
+}
+
 /** What `httpSource` may be told. */
 export interface HttpOptions {
   readonly headers?: { readonly [name: string]: string }
@@ -123,7 +133,7 @@ export async function httpSource(url: string | URL, options: HttpOptions = {}): 
     const init: RequestInit = signal === undefined ? { headers } : { headers, signal }
     const response = await fetch(address, init).catch((error: unknown) => {
       if (signal?.aborted) throw signal.reason
-      return fail(`${address}: the server cannot be reached: ${String(error)}`)
+      return fail(`${address}: the server cannot be reached: ${reasonOf(error)}`)
     })
     if (response.ok) return response
     await response.body?.cancel()
@@ -132,7 +142,7 @@ export async function httpSource(url: string | URL, options: HttpOptions = {}): 
   const bytesOf = async (response: Response): Promise<Uint8Array> => {
     const buffer = await response.arrayBuffer().catch((error: unknown) => {
       if (signal?.aborted) throw signal.reason
-      return fail(`${address}: the connection was cut: ${String(error)}`)
+      return fail(`${address}: the connection was cut: ${reasonOf(error)}`)
     })
     return new Uint8Array(buffer)
   }

@@ -3,6 +3,7 @@ import { addressed } from '#folder'
 import { BurnishError, fail } from '../../base/errors.js'
 import type { Shape } from '../../base/shape.js'
 import { GraphModule } from '../graph/module.js'
+import { reasonOf } from '../source.js'
 import { operators } from './operators/index.js'
 import { readModel } from './read.js'
 import { checkLocation, type ExternalData } from './tensors.js'
@@ -198,6 +199,6 @@ async function fetched(address: string): Promise<Uint8Array> {
     throw fail(`${address}: the server answered ${response.status}`)
   } catch (error) {
     if (error instanceof BurnishError) throw error
-    throw fail(`${address}: cannot be fetched: ${String(error)}`)
+    throw fail(`${address}: cannot be fetched: ${reasonOf(error)}`)
   }
 }

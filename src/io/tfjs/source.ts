@@ -4,6 +4,7 @@
 // Some packages carry models as JavaScript modules (`module.exports = …`): a literal of the topology, and shards as base64
 // strings. They are read by their text alone; nothing of them is run.
 import { fail } from '../../base/errors.js'
+import { reasonOf } from '../source.js'
 import { readLiteral } from './literal.js'
 import { isObject, type Plain, readPlain } from './plain.js'
 import { checkedPath } from './weights.js'
@@ -131,7 +132,7 @@ export async function readAddress(address: string): Promise<Uint8Array> {
     try {
       response = await fetch(address)
     } catch (error) {
-      throw fail(`${address}: cannot be fetched: ${String(error)}`)
+      throw fail(`${address}: cannot be fetched: ${reasonOf(error)}`)
     }
     if (!response.ok) fail(`${address}: the server answered ${response.status}`)
     return new Uint8Array(await response.arrayBuffer())
