@@ -23,6 +23,7 @@ import {
   modelOfCase,
   type OperatorCase,
   tensorOf,
+  values,
 } from './onnx-in.inputs.js'
 import { type Ort, onnxruntime, ortSession } from './peers.js'
 import { difference } from './support.js'
@@ -89,6 +90,27 @@ describe('refused when it is run', async () => {
     )
   })
 })
+
+it.each([
+  [7, { ratio: 0.75 }, []],
+  [11, { ratio: 0.75 }, []],
+  [12, {}, [values([0.75], [])]],
+  [21, {}, [values([0.75], [])]],
+] as const)(
+  'Dropout of opset %i drops as it says, in training',
+  async (opset, attributes, more) => {
+    await setDevice('reference')
+    const inputs = [floats([1000], 1, 2), ...more]
+    const bytes = modelOfCase({ op: 'Dropout', opset, inputs, attributes, outputs: 1 })
+    const model = loadOnnxBytes(bytes, 'm')
+    const x = tensorOfInput(inputs[0])
+    expect([...(await model.forward(x).data())]).toEqual(inputs[0].data)
+    const kept = [...(await model.train().forward(x).data())].filter((y) => y !== 0)
+    expect(kept.length).toBeGreaterThan(180)
+    expect(kept.length).toBeLessThan(320)
+    expect(Math.min(...kept)).toBeGreaterThanOrEqual(4)
+  },
+)
 
 const sequences = [
   'SequenceEmpty',
