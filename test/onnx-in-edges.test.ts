@@ -61,6 +61,18 @@ const cases: { readonly [name: string]: OperatorCase } = {
   ),
   'EyeLike of integers': one('EyeLike', [{ dtype: 'int32', shape: [2, 2], data: [1, 2, 3, 4] }]),
   'EyeLike of another type': one('EyeLike', [floats([2, 3])], { dtype: TensorType.INT32 }),
+  'squares that nothing sums': one(
+    'ReduceSumSquare',
+    [floats([3])],
+    { noop_with_empty_axes: 1 },
+    18,
+  ),
+  'logarithms that nothing sums': one(
+    'ReduceLogSum',
+    [floats([3], 1, 2)],
+    { noop_with_empty_axes: 1 },
+    18,
+  ),
   'exclusive sums of infinity': one(
     'CumSum',
     [floatsOf([Number.POSITIVE_INFINITY, 1, 2]), known([0], [])],
@@ -207,6 +219,36 @@ describe('without a runtime to compare with', () => {
     // y = x / (1 + alpha / 2 · (x_c² + x_{c+1}²))
     const [a, b, c] = await ran(bytes, [1, 2, 3], [1, 3, 1, 1])
     expect([a, b, c].map((n) => Math.fround(n))).toEqual([1 / 6, 2 / 14, 3 / 10].map(Math.fround))
+  })
+
+  it('quantises to the type that is asked for, or refuses it', async () => {
+    const scale = tensorOf('scale', values([0.5], []))
+    const of = (type: number) => {
+      const attribute = [attributeOf('output_dtype', type)]
+      return graphOf(
+        [{ opType: 'QuantizeLinear', input: ['x', 'scale'], output: ['y'], attribute }],
+        [scale],
+        [3],
+      )
+    }
+    expect(await ran(of(TensorType.INT8), [-1, 0.5, 500])).toEqual([-2, 1, 127])
+    expect(await ran(of(TensorType.UINT8), [-1, 0.5, 500])).toEqual([0, 1, 255])
+    expect(() => loadOnnxBytes(of(TensorType.INT16), 'm')).toThrow(/to INT16 is not supported/)
+  })
+
+  it('dequantises floats of 8 bits as floats', async () => {
+    const eight: Tensor = {
+      name: 'q',
+      dims: [2],
+      dataType: TensorType.FLOAT8E4M3FN,
+      int32Data: [0x30, 0x3c],
+    }
+    const node: Node[] = [
+      { opType: 'DequantizeLinear', input: ['q', 'scale'], output: ['w'] },
+      { opType: 'Add', input: ['x', 'w'], output: ['y'] },
+    ]
+    const bytes = graphOf(node, [eight, tensorOf('scale', values([2], []))], [2])
+    expect(await ran(bytes, [0, 0])).toEqual([1, 3])
   })
 
   it('calls the overload of a function that is meant', async () => {

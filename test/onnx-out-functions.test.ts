@@ -204,6 +204,10 @@ describe.skipIf(ort === undefined)('exportOnnx', () => {
       onFixedBatch: (text) => reasons.push(text),
     })
     expect(reasons.length).toBe(2)
+    // An even batch and an odd one are not the same here.
+    const parity = (x: Tensor) => x.mul(1 + (x.shape[0] % 2))
+    await exportOnnx(parity, values('x', [2, 3]), { onFixedBatch: (text) => reasons.push(text) })
+    expect(reasons.length).toBe(3)
     await expect(
       exportOnnx((x: Tensor) => x.reshape(2, 3), values('x', [2, 3]), { dynamicBatch: true }),
     ).rejects.toThrow(/the batch cannot vary/)

@@ -7,6 +7,8 @@ import { concat, stack, type Tensor, where } from '../../../tensor/tensor.js'
 import type { Call } from '../../graph/call.js'
 import type { Value } from '../../graph/host.js'
 import { hostValue, sequence } from '../../graph/host.js'
+import { typeName } from '../tensors.js'
+import { TensorType } from '../wire.js'
 import type { Table } from './table.js'
 
 function branch(call: Call): readonly Value[] {
@@ -80,7 +82,8 @@ function quantize(call: Call): Tensor {
   const zero = call.has(2) ? along(call, 2, x) : undefined
   const rounded = x.div(along(call, 1, x)).round()
   const placed = zero ? rounded.add(zero.float()) : rounded
-  const small = zero === undefined || zero.dtype === 'uint8'
+  const small =
+    zero === undefined ? call.int('output_dtype', 0) !== TensorType.INT8 : zero.dtype === 'uint8'
   const limited = small ? placed.clamp(0, 255) : placed.clamp(-128, 127)
   return where(limited.eq(limited), limited, 0).to(small ? 'uint8' : 'int32')
 }
@@ -129,5 +132,12 @@ export const control: Table = {
   Loop: { run: loop },
   ...sequences,
   DequantizeLinear: { run: dequantize, fold: true },
-  QuantizeLinear: { run: quantize },
+  QuantizeLinear: {
+    run: quantize,
+    refuse: ({ attributes }) => {
+      const type = attributes.get('output_dtype') ?? 0
+      const read = type === 0 || type === TensorType.UINT8 || type === TensorType.INT8
+      return read ? undefined : `to ${typeName(Number(type))} is not supported`
+    },
+  },
 }

@@ -18,7 +18,9 @@ function reduction(reduce: Reduce, since = 18): Operator {
             : undefined
       const keepdim = call.flag('keepdims', true)
       const none = given === undefined || given.length === 0
-      if (none && call.flag('noop_with_empty_axes', false)) return x
+      // Nothing is summed then, but squares, absolute values and logarithms are taken: as of one element each.
+      if (none && call.flag('noop_with_empty_axes', false))
+        return reduce(x.unsqueeze(-1), [x.shape.length], { keepdim: false })
       const rank = x.shape.length
       const axes = none ? x.shape.map((_, i) => i) : given.map((axis) => call.axis(axis, rank))
       return reduce(x, axes, { keepdim })

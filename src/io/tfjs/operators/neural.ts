@@ -34,6 +34,9 @@ function spatial(call: Call, name: string, rank: number): readonly number[] {
   const list = call.list(name) ?? []
   if (list.length === 0) return new Array<number>(rank).fill(1)
   if (list.length !== rank + 2) call.fail(`${name} has ${list.length} numbers, not ${rank + 2}`)
+  const others = firstOf(call) ? list.slice(0, 2) : [list[0], list[rank + 1]]
+  if (others.some((n) => n !== 1))
+    call.fail(`${name} [${list}] is not 1 for batch and channels, which is not supported`)
   return firstOf(call) ? list.slice(2) : list.slice(1, -1)
 }
 
