@@ -254,7 +254,7 @@ test.each([
   [
     'an unknown model',
     ['train', 'alexnet', '--data', 'mnist'],
-    /no model alexnet; there are: lenet/,
+    /no model alexnet; there are: lenet; other networks .* in a program/,
   ],
   ['no data', ['train', 'lenet'], /no data: give --data mnist, --data fashion-mnist or a folder/],
   ['no model', ['train', '--data', 'mnist'], /which model\? burnish train lenet/],

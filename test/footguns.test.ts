@@ -819,10 +819,11 @@ for (const device of DEVICES)
         expect(await gradientOf([1, 2, 3], (t) => t.maximum(tensor([2, 2, 2])))).toEqual([
           0, 0.5, 1,
         ])
+        const nan = tensor([1, Number.NaN, 3])
         expect(await gradientOf([3, 1, 3], (t) => t.amax())).toEqual([0.5, 0, 0.5])
         expect(await gradientOf([3, 1, 3], (t) => t.max(0).values)).toEqual([1, 0, 0])
+        expect(() => Reflect.apply(nan.max, nan, [])).toThrow('amax()')
         expect(await gradientOf([-2, -1, 0, 1, 2], (t) => t.clamp(-1, 1))).toEqual([0, 1, 1, 1, 0])
-        const nan = tensor([1, Number.NaN, 3])
         expect(await nan.amax().item()).toBeNaN()
         expect(await nan.maximum(2).data()).toEqual(Float32Array.of(2, Number.NaN, 3))
         expect(await nan.clamp(0, 2).data()).toEqual(Float32Array.of(1, Number.NaN, 2))

@@ -19,7 +19,9 @@ const DECIDE_WITHIN = 3000
 export function modelNamed(name: string): KnownModel {
   if (Object.hasOwn(models, name)) return models[name]
   const known = Object.keys(models)
-  return fail(`no model ${name}; there are: ${known.join(', ')}${suggestion(name, known)}`)
+  return fail(
+    `no model ${name}; there are: ${known.join(', ')}${suggestion(name, known)}; other networks of burnish models are trained in a program, by fit of burnish/train`,
+  )
 }
 
 /** Runs `use` with a device that records its programs, and ends its workers afterwards. */

@@ -94,6 +94,8 @@ export function argmin(x: Node, dim: number | undefined, keepdim: boolean): Node
 
 /** The greatest along `dim` and where it is; the gradient goes to the first of ties. */
 export function maxAlong(x: Node, dim: number, keepdim: boolean): { values: Node; indices: Node } {
+  // Programs in JavaScript, after torch's x.max().
+  if (dim === undefined) fail('max: along which dimension? The greatest of all is amax()')
   const axis = axisOf(dim, x.shape.length, 'max')
   if (x.shape.length === 0) return { values: x, indices: constant(0, 'int32') }
   const at = argmax(x, axis, true)
