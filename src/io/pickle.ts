@@ -62,6 +62,8 @@ export class PickleEnd extends BurnishError {}
 const DEEPEST = 100
 /** Elements, shared ones counted wherever they are used. */
 const MOST_ELEMENTS = 10_000_000
+/** Elements and characters that calls are given, beyond as many as the file has bytes. */
+const MOST_GIVEN = 1_000_000
 const NEWEST_PROTOCOL = 5
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -260,7 +262,7 @@ class Machine {
   /** Calls copy what they are given, which costs a file few bytes where it gives the same again. */
   #spend(args: readonly PickleValue[]): void {
     for (const value of args) this.#spent += extentOf(value)
-    if (this.#spent > MOST_ELEMENTS + this.#bytes.length)
+    if (this.#spent > MOST_GIVEN + this.#bytes.length)
       this.wrong(`its calls take ${this.#spent} values, more than the file holds, as a bomb does`)
   }
 

@@ -2,11 +2,20 @@
 // values. After torch/_weights_only_unpickler.py, and NumPy's scalars and argparse's Namespace, which scripts for training
 // put beside a state dict. Every other name is refused with advice.
 import { fail } from '../base/errors.js'
+import { sizeOf } from '../base/shape.js'
 import { PickleGlobal, PickleObject, type PickleValue, shownValue } from './pickle.js'
-import { dtypes, PytorchStorage, PytorchTensor, storageTypes } from './pytorch-tensors.js'
-import type { FileDType } from './values.js'
+import {
+  dtypes,
+  MOST_REPEATED,
+  PytorchStorage,
+  PytorchTensor,
+  storageTypes,
+} from './pytorch-tensors.js'
+import { type FileDType, fileItemSize } from './values.js'
 
 const MOST_DIMENSIONS = 64
+/** How often different views may show the same bytes, before that counts as repeating them. */
+const MOST_VIEWS = 8
 
 /** A storage class: the type of the elements, or undefined for bytes. */
 export class StorageType extends PickleGlobal {
@@ -51,6 +60,25 @@ export function pytorchGlobals(where: string): ReadonlyMap<string, PickleGlobal 
       ? value
       : wrong(`${what} of a tensor is ${shownValue(value)}, not a whole number from 0`)
 
+  const views = new Set<string>()
+  const taken = new Map<PytorchStorage, number>()
+  let repeated = 0
+  /** Many views of one storage are as large as one that repeats it; equal ones are one tensor. */
+  const counted = (tensor: PytorchTensor): PytorchTensor => {
+    const { identity, storage, dtype, shape } = tensor
+    if (views.has(identity)) return tensor
+    views.add(identity)
+    const before = taken.get(storage) ?? 0
+    const after = before + sizeOf(shape) * fileItemSize[dtype]
+    taken.set(storage, after)
+    const beyond = (bytes: number) => Math.max(bytes - MOST_VIEWS * storage.byteLength, 0)
+    repeated += beyond(after) - beyond(before)
+    if (repeated > MOST_REPEATED)
+      wrong(
+        `its tensors repeat the ${storage.byteLength} bytes of storage ${storage.key} to ${after}; in Python, save tensor.clone() of those that are meant`,
+      )
+    return tensor
+  }
   const rebuild = (args: readonly PickleValue[], dtype?: FileDType): PytorchTensor => {
     const [storage, offset, size, stride, requiresGrad = false] = args
     if (!(storage instanceof PytorchStorage)) return wrong('a tensor is made without a storage')
@@ -61,7 +89,7 @@ export function pytorchGlobals(where: string): ReadonlyMap<string, PickleGlobal 
       shape: wholes(size, 'the size'),
       strides: wholes(stride, 'the stride'),
     }
-    return new PytorchTensor(storage, place, requiresGrad === true, where)
+    return counted(new PytorchTensor(storage, place, requiresGrad === true, where))
   }
   define('torch._utils._rebuild_tensor', (args) => rebuild(args))
   define('torch._utils._rebuild_tensor_v2', (args) => rebuild(args))

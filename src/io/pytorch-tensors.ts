@@ -71,7 +71,7 @@ export interface TensorPlace {
 }
 
 /** Elements that no more of a storage than this stands behind may be repeated by strides of 0. */
-const MOST_REPEATED = 64 * 2 ** 20
+export const MOST_REPEATED = 64 * 2 ** 20
 
 /**
  * A tensor of a checkpoint: a view of a storage. `bytes` are its elements in row-major order, where the storage was read.

@@ -227,6 +227,32 @@ describe('pickles', () => {
 })
 
 describe('tensors and storages', () => {
+  test('many tensors that repeat one storage are one that does', () => {
+    const of = (count: number) =>
+      archive(
+        pickle(
+          dict(
+            ...Array.from({ length: count }, (_, i) => [
+              string(`w${i}`),
+              tensorOf(storage(4), 0, [(1 << 22) - i], [0]),
+            ]).flat(),
+          ),
+        ),
+        four,
+      )
+    expect(() => readPytorch(of(4), 'x.pt')).not.toThrow()
+    expect(() => readPytorch(of(5), 'x.pt')).toThrow(
+      /^x\.pt: its tensors repeat the 16 bytes of storage 0 to \d+/,
+    )
+    const twins = dict(
+      ...Array.from({ length: 20 }, (_, i) => [
+        string(`w${i}`),
+        tensorOf(storage(4), 0, [1 << 22], [0]),
+      ]).flat(),
+    )
+    expect(() => readPytorch(archive(pickle(twins), four))).not.toThrow()
+  })
+
   test.each<[string, Uint8Array, RegExp]>([
     ['an offset beyond the storage', w(4, [1], [1]), /ends at byte 20, the storage at 16/],
     ['a view that leaves it', w(1, [2, 2], [2, 1]), /ends at byte 20/],
