@@ -278,6 +278,47 @@ describe('without a runtime to compare with', () => {
     expect(performance.now() - begin).toBeLessThan(2000)
   })
 
+  it('reads many branches in time', () => {
+    const body = (opType: string) => ({
+      name: 'b',
+      node: [{ opType, input: ['x'], output: ['r'] }],
+      output: [{ name: 'r' }],
+    })
+    const branch = (name: string, opType: string) => ({
+      name,
+      type: AttributeType.GRAPH,
+      g: body(opType),
+    })
+    const count = 8000
+    const nodes: Node[] = Array.from({ length: count }, (_, i) => ({
+      opType: 'If',
+      input: ['yes'],
+      output: [`v${i}`],
+      attribute: [branch('then_branch', 'Relu'), branch('else_branch', 'Neg')],
+    }))
+    nodes.push({ opType: 'Sum', input: nodes.map((_, i) => `v${i}`), output: ['y'] })
+    const yes: Tensor = { name: 'yes', dims: [], dataType: TensorType.BOOL, int32Data: [1] }
+    const bytes = graphOf(nodes, [yes])
+    const begin = performance.now()
+    loadOnnxBytes(bytes, 'm')
+    expect(performance.now() - begin).toBeLessThan(2000)
+  })
+
+  it('refuses to compute with integers beyond int32', () => {
+    const nodes: Node[] = [
+      { opType: 'Mod', input: ['large', 'seven'], output: ['rest'] },
+      {
+        opType: 'Cast',
+        input: ['rest'],
+        output: ['float'],
+        attribute: [attributeOf('to', TensorType.FLOAT)],
+      },
+      { opType: 'Mul', input: ['x', 'float'], output: ['y'] },
+    ]
+    const bytes = graphOf(nodes, [whole('large', [5e9]), whole('seven', [7])])
+    expect(() => loadOnnxBytes(bytes, 'm')).toThrow(/5000000000 does not fit int32/)
+  })
+
   it('reads a list in many packed pieces in time', () => {
     // Field 7 (int64Data) of a Tensor, one number a piece.
     const piece = [(7 << 3) | 2, 1, 1]

@@ -70,11 +70,21 @@ const LEAST = -(2 ** 31)
 const MOST = 2 ** 31 - 1
 const made = new WeakMap<HostValue, Tensor>()
 
-/** A tensor of known numbers; whole numbers outside of int32, which only say "to the end", are its last ones. */
+/** From here on a whole number only says "to the end", and becomes int32's last one. */
+const ENDLESS = 2 ** 62
+
+/** @throws BurnishError for a whole number that int32 cannot hold, and means itself. */
+function inInt32(x: number): number {
+  if (x >= LEAST && x <= MOST) return x
+  if (Math.abs(x) < ENDLESS) fail(`the integer ${x} does not fit int32, the integer type in memory`)
+  return x < 0 ? LEAST : MOST
+}
+
+/** A tensor of known numbers. */
 export function freshTensor({ dtype, shape, data, items }: HostValue): Tensor {
   if (items !== undefined)
     throw fail('a sequence is no tensor; only operators on sequences can take it')
-  const number = (x: number) => (dtype === 'int32' ? Math.min(Math.max(x, LEAST), MOST) : x)
+  const number = (x: number) => (dtype === 'int32' ? inInt32(x) : x)
   const [first] = data
   // One number, or the same everywhere, is part of the program.
   if (data.length > 0 && data.every((x) => Object.is(x, first)))

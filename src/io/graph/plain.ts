@@ -80,7 +80,7 @@ export function freeNames(graph: PlainGraph): string[] {
 export function ordered(
   graph: PlainGraph,
   outputs: readonly string[] = graph.outputs,
-  outside: ReadonlySet<string> = new Set(),
+  outside: (name: string) => boolean = () => false,
 ): PlainGraph {
   const where = graph.name === '' ? 'the graph' : `the graph ${graph.name}`
   const makers = new Map<string, PlainNode>()
@@ -103,7 +103,7 @@ export function ordered(
   const needed = (name: string, by: string): PlainNode | undefined => {
     used.add(name)
     const maker = makers.get(name)
-    if (maker === undefined && !given.has(name) && !graph.constants.has(name) && !outside.has(name))
+    if (maker === undefined && !given.has(name) && !graph.constants.has(name) && !outside(name))
       fail(`${where}: ${by} needs ${name}, which nothing defines`)
     return maker
   }
@@ -134,7 +134,9 @@ export function ordered(
       }
     }
   }
-  const visible = new Set([...outside, ...given, ...graph.constants.keys(), ...makers.keys()])
+  // Asked, not copied: graphs inside may be many.
+  const visible = (name: string) =>
+    given.has(name) || graph.constants.has(name) || makers.has(name) || outside(name)
   return {
     name: graph.name,
     inputs: graph.inputs,
@@ -144,7 +146,7 @@ export function ordered(
   }
 }
 
-function withOrderedBodies(node: PlainNode, outside: ReadonlySet<string>): PlainNode {
+function withOrderedBodies(node: PlainNode, outside: (name: string) => boolean): PlainNode {
   if (subgraphs(node).length === 0) return node
   const attributes = new Map(node.attributes)
   for (const [name, body] of subgraphs(node))
