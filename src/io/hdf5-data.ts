@@ -99,19 +99,36 @@ function heapText(cursor: Cursor, at: number): string {
   if (size === 0) return ''
   const heap = cursor.address(at + 4)
   const wanted = cursor.number(at + 4 + offset, 4)
+  const p = textsOf(cursor, heap).get(wanted)
+  if (p === undefined)
+    return fail(
+      `${cursor.where}: text ${wanted} of the heap at ${heap} is not there: the file is damaged`,
+    )
+  return cursor.text(p + 8 + length, Math.min(cursor.length(p + 8), size))
+}
+
+type Heaps = Map<number, ReadonlyMap<number, number>>
+const heaps = new WeakMap<Cursor, Heaps>()
+
+/** Where the objects of a global heap lie, by their numbers; it is walked once, whoever asks how often. */
+function textsOf(cursor: Cursor, heap: number): ReadonlyMap<number, number> {
+  const known: Heaps = heaps.get(cursor) ?? new Map()
+  heaps.set(cursor, known)
+  const before = known.get(heap)
+  if (before !== undefined) return before
+  const { length } = cursor.sizes
   cursor.expect(heap, 'GCOL')
   const end = heap + cursor.length(heap + 8)
   cursor.check(heap, end - heap)
+  const places = new Map<number, number>()
   for (let p = heap + 8 + length; p + 8 + length <= end; ) {
     const index = cursor.number(p, 2)
-    const bytes = cursor.length(p + 8)
-    if (index === wanted) return cursor.text(p + 8 + length, Math.min(bytes, size))
     if (index === 0) break
-    p += 8 + length + Math.ceil(bytes / 8) * 8
+    if (!places.has(index)) places.set(index, p)
+    p += 8 + length + Math.ceil(cursor.length(p + 8) / 8) * 8
   }
-  return fail(
-    `${cursor.where}: text ${wanted} of the heap at ${heap} is not there: the file is damaged`,
-  )
+  known.set(heap, places)
+  return places
 }
 
 interface Described {

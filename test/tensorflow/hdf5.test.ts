@@ -237,3 +237,33 @@ test('a header that goes on in itself, and enumerations in each other, are error
   new DataView(bytes.buffer).setUint32(96 + 8, 34, true)
   expect(() => new Hdf5File(bytes, 'it').text('', 'a')).toThrow(BurnishError)
 })
+
+test('many texts of one heap are read in time', () => {
+  const [count, objects, heap] = [2000, 60_000, 131072]
+  // Version 3; a name of 2 bytes, a type of 8, a shape of one dimension; texts of the heap.
+  const body = new Uint8Array(9 + 2 + 8 + 16 + 16 * count)
+  const view = new DataView(body.buffer)
+  body.set([3, 0, 2, 0, 8, 0, 16, 0, 0, 0x61, 0])
+  body.set([0x19, 1, 0, 0, 16], 11)
+  body.set([1, 1], 19)
+  view.setBigUint64(27, BigInt(count), true)
+  for (let i = 0; i < count; i++) {
+    view.setUint32(35 + 16 * i, 1, true)
+    view.setBigUint64(35 + 16 * i + 4, BigInt(heap), true)
+    view.setUint32(35 + 16 * i + 12, objects, true)
+  }
+  const size = 16 + 24 * objects
+  const bytes = withMessage(0x0c, [...body], heap + size)
+  bytes.set([0x47, 0x43, 0x4f, 0x4c], heap)
+  const whole = new DataView(bytes.buffer)
+  whole.setBigUint64(heap + 8, BigInt(size), true)
+  for (let i = 0; i < objects; i++) {
+    whole.setUint16(heap + 16 + 24 * i, i + 1, true)
+    whole.setBigUint64(heap + 16 + 24 * i + 8, 1n, true)
+    bytes[heap + 16 + 24 * i + 16] = 0x62
+  }
+  const file = new Hdf5File(bytes, 'it')
+  const begin = performance.now()
+  expect(file.names('', 'a')).toEqual(new Array(count).fill('b'))
+  expect(performance.now() - begin).toBeLessThan(2000)
+})
