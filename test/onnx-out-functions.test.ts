@@ -213,6 +213,37 @@ describe.skipIf(ort === undefined)('exportOnnx', () => {
     ).rejects.toThrow(/the batch cannot vary/)
   })
 
+  it('a forward that does something else for its own batch is fixed', async () => {
+    const [a, b] = [new nn.Linear(3, 4), new nn.Linear(3, 4)]
+    const ones = values('ones', [1, 3])
+    const cases: [(x: Tensor) => Tensor, number[], RegExp][] = [
+      [(x) => (x.shape[0] > 5 ? x.tanh() : x.exp()), [4, 3], /batch, 4, .*exp.* instead of .*tanh/],
+      [(x) => (x.shape[0] > 5 ? x.tanh() : x.exp()), [1, 3], /batch, 1, .*exp.* instead of .*tanh/],
+      [(x) => (x.shape[0] > 5 ? a.forward(x) : b.forward(x)), [2, 3], /reads something else/],
+      [(x) => (x.shape[0] > 5 ? a.forward(x) : b.forward(x)), [1, 3], /reads something else/],
+      [(x) => x.mul(x.shape[0] === 2 ? 3 : 5), [2, 3], /numbers \[3\].*\[5\]/],
+      [(x) => x.slice(0, x.shape[0] > 5 ? 2 : 1, { dim: 1 }), [4, 3], /numbers/],
+      [(x) => x.squeeze(), [1, 3], /shape of output/],
+      [(x) => (x.shape[0] === 1 ? x.sum(1) : x.sum(1, { keepdim: true })), [1, 3], /shape/],
+    ]
+    for (const [forward, shape, reason] of cases) {
+      const reasons: string[] = []
+      const onFixedBatch = (text: string) => reasons.push(text)
+      await exportOnnx(forward, values('x', shape), { onFixedBatch })
+      expect(reasons.join()).toMatch(reason)
+      await expect(exportOnnx(forward, values('x', shape), { dynamicBatch: true })).rejects.toThrow(
+        /the batch cannot vary/,
+      )
+    }
+    // Sizes of the batch, and what a batch of one needs no movement for, are no branches.
+    const kept = (x: Tensor) => x.mul(ones.expand(x.shape[0], 3)).sum(1).div(2).unsqueeze(0)
+    for (const batch of [1, 2, 5])
+      await exportOnnx(kept, values('x', [batch, 3]), { dynamicBatch: true })
+    const lstm = new nn.LSTM(3, 4, { batchFirst: true, bidirectional: true })
+    for (const batch of [1, 2])
+      await exportOnnx(lstm, values('x', [batch, 5, 3]), { dynamicBatch: true })
+  })
+
   it('refuses random numbers and state', async () => {
     await expect(
       exportOnnx((x: Tensor) => x.add(rand(x.shape)), values('x', [2, 3])),

@@ -36,6 +36,8 @@ export interface NamedTensor {
 export interface Traced {
   readonly inputs: readonly { readonly name: string; readonly node: InputNode }[]
   readonly outputs: readonly { readonly name: string; readonly node: Node }[]
+  /** The nodes of the outputs as the forward built them. */
+  readonly built: readonly Node[]
 }
 
 /** Parameters read as whatever their value is; nothing that the forward sets outlives the trace. */
@@ -99,10 +101,12 @@ export function traceModel(
     fail(
       `exportOnnx: outputNames has ${outputNames.length} names, the forward ${outputs.length} results`,
     )
-  const roots = prepared(outputs.map(({ tensor }) => tensor.node))
+  const built = outputs.map(({ tensor }) => tensor.node)
+  const roots = prepared(built)
   return {
     inputs: nodes.map((node, i) => ({ name: inputs[i].name, node })),
     outputs: outputs.map(({ name }, i) => ({ name: outputNames?.[i] ?? name, node: roots[i] })),
+    built,
   }
 }
 

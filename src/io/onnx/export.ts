@@ -13,6 +13,7 @@ import { neededNodes, type Port, parameterCount, writeModel } from './export-fin
 import { Builder, type OnnxNode, type Value } from './export-model.js'
 import { Translation } from './export-nodes.js'
 import { filled } from './export-ops.js'
+import { differsAtOwn } from './export-same.js'
 import {
   type ExampleInput,
   type Exportable,
@@ -34,8 +35,10 @@ export interface ExportOptions {
   /** One for each tensor of the result. Default: the keys of objects, else `output`, or `output_0` …. */
   readonly outputNames?: readonly string[]
   /**
-   * Whether the batch may be of any size in the file. By default it may where the forward is the same for other batches,
-   * and `onFixedBatch` is told where it is not; with `true` that is an error.
+   * Whether the batch may be of any size in the file. By default it may where the forward is the same for the example's
+   * batch and two others, and `onFixedBatch` is told where it is not; with `true` that is an error. Where the example's
+   * batch is 1, reshapes and other movements are not compared with those of the others, only what they lead to. A
+   * forward that does something else for a batch that is none of the three is not found out.
    */
   readonly dynamicBatch?: boolean
   /** The dimension of the inputs that is the batch. Default 0. */
@@ -90,7 +93,8 @@ export async function exportOnnx(
     await readLeaves(traced, leaves, names)
     return translated(traced, leaves, batches)
   }
-  const { graph, reason } = await chosen(inputs, options, translate)
+  const trace = () => traceModel(model, given, inputs, options.outputNames)
+  const { graph, reason } = await chosen(inputs, options, translate, trace)
   if (reason !== undefined) {
     if (options.dynamicBatch === true)
       fail(
@@ -179,6 +183,7 @@ async function chosen(
   inputs: readonly NamedTensor[],
   options: ExportOptions,
   translate: (tensors: readonly NamedTensor[], batches: readonly number[]) => Promise<Translated>,
+  trace: () => Traced,
 ): Promise<Chosen> {
   const axis = options.batchDim ?? 0
   const fixed = async (reason?: string): Promise<Chosen> => {
@@ -214,6 +219,8 @@ async function chosen(
       `for another batch the forward throws "${error instanceof Error ? error.message : error}"`,
     )
   }
+  const own = differsAtOwn([one.traced, two.traced, trace()], [...BATCHES, size])
+  if (own !== undefined) return fixed(own)
   const first = varies.indexOf(true)
   const source: BatchSource = { input: one.inputs[first], axis, sizes: [...BATCHES] }
   const shapes = one.outputs.map(({ shape }) => shape)
