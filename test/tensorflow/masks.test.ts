@@ -110,6 +110,38 @@ describe('what is masked does not count', () => {
       await equal(model.forward(q, ids([1, 2, 0, 0])), model.forward(q, ids([1, 2])))
   })
 
+  test('behind merges: where any input counts, and everywhere where one has no mask', async () => {
+    const merged = (className: string, from: readonly string[], config = {}) =>
+      modelOf(
+        { ids: [null], more: [null], x: [null, 4] },
+        [
+          embedding,
+          { ...embedding, name: 'embedding_1', from: ['more'] },
+          { className, name: 'merged', config, from },
+          { className: 'GlobalAveragePooling1D', name: 'mean', from: ['merged'] },
+        ],
+        [weight('layers/embedding/vars/0', 5, 4), weight('layers/embedding_1/vars/0', 5, 4)],
+      )
+    const [a, b] = [ids([1, 2, 0, 0]), ids([3, 1, 4, 0])]
+    const x = input('x', 1, 4, 4)
+    const first = x.slice(0, 3, { dim: 1 })
+    const masked = ['embedding', 'embedding_1']
+    for (const name of ['Add', 'Average', 'Multiply', 'Maximum', 'Concatenate']) {
+      const model = await merged(name, masked)
+      const short = model.forward(ids([1, 2, 0]), ids([3, 1, 4]), first)
+      await equal(model.forward(a, b, x), short)
+      await equal(model.forward(b, a, x), model.forward(ids([3, 1, 4]), ids([1, 2, 0]), first))
+      // An unmasked input: every step counts, the masked ones too.
+      const open = await merged(name, ['embedding', 'x'])
+      const swapped = await merged(name, ['x', 'embedding'])
+      const all = (await open.forward(a, b, x).data()).length
+      expect(all).toBe(name === 'Concatenate' ? 8 : 4)
+      if (name === 'Add') await equal(open.forward(a, b, x), swapped.forward(a, b, x))
+    }
+    const rows = await merged('Concatenate', masked, { axis: 1 })
+    await equal(rows.forward(a, b, x), rows.forward(ids([1, 2]), ids([3, 1, 4]), x))
+  })
+
   test('as queries of attention: their results are 0, and masked behind', async () => {
     const model = await modelOf(
       { ids: [null], v: [null, 4] },

@@ -6,7 +6,7 @@ import { ones } from '../../tensor/create.js'
 import { randnLike } from '../../tensor/random.js'
 import { concat, type Tensor } from '../../tensor/tensor.js'
 import type { Fields } from '../tfjs/plain.js'
-import { axesOf, type LayerKind, only } from './layer.js'
+import { axesOf, type Call, type LayerKind, only } from './layer.js'
 
 /** Ranks made equal, with ones behind the batch, as Keras broadcasts. */
 function aligned(inputs: readonly Tensor[]): Tensor[] {
@@ -18,10 +18,20 @@ function aligned(inputs: readonly Tensor[]): Tensor[] {
   })
 }
 
+/**
+ * The steps that count in a merge of several inputs: in Keras 3 those that count in any of them, and all where one has
+ * no mask; in Keras 2 those that count in all that have one.
+ */
+function mergedMask({ masks }: Call, keras: 2 | 3): Tensor | undefined {
+  const known = masks.filter((mask) => mask !== undefined)
+  if (known.length === 0 || (keras === 3 && known.length < masks.length)) return undefined
+  return known.reduce((a, b) => (keras === 3 ? a.logicalOr(b) : a.logicalAnd(b)))
+}
+
 export const Merge =
   (name: string, fn: (a: Tensor, b: Tensor) => Tensor, count?: number): LayerKind =>
-  () => ({
-    keepsMask: true,
+  (_, { keras }) => ({
+    mask: (call) => mergedMask(call, keras),
     run({ inputs }) {
       if (inputs.length === 0 || (count !== undefined && inputs.length !== count))
         fail(`${name}: there are ${inputs.length} inputs, it takes ${count ?? 'at least 1'}`)
@@ -29,18 +39,27 @@ export const Merge =
     },
   })
 
-export const Average: LayerKind = () => ({
-  keepsMask: true,
+export const Average: LayerKind = (_, { keras }) => ({
+  mask: (call) => mergedMask(call, keras),
   run: ({ inputs }) =>
     aligned(inputs)
       .reduce((a, b) => a.add(b))
       .div(inputs.length),
 })
 
-export const Concatenate: LayerKind = (config) => {
+/** Along the steps masks follow each other; along anything else they are merged, and an input without one counts. */
+function concatenatedMask({ inputs, masks }: Call, axis: number, keras: 2 | 3): Tensor | undefined {
+  if (masks.every((mask) => mask === undefined)) return undefined
+  const [at] = axesOf([axis], inputs[0].shape.length, 'Concatenate')
+  const whole = inputs.map((x, i) => masks[i] ?? ones(x.shape.slice(0, 2), { dtype: 'bool' }))
+  if (at < 2) return concat(whole, at)
+  return whole.reduce((a, b) => (keras === 3 ? a.logicalOr(b) : a.logicalAnd(b)))
+}
+
+export const Concatenate: LayerKind = (config, { keras }) => {
   const axis = config.number('axis', -1)
   return {
-    keepsMask: true,
+    mask: (call) => concatenatedMask(call, axis, keras),
     run({ inputs }) {
       const [at] = axesOf([axis], inputs[0].shape.length, 'Concatenate')
       return concat(inputs, at)
