@@ -227,6 +227,67 @@ test('masked steps leave the state as it is: a padded sequence gives what a shor
   await equal(model.forward(ids(3, 1, 5, 0, 0)), model.forward(ids(3, 1, 5)))
 })
 
+describe('weights of other shapes than the configuration asks for are refused', () => {
+  const recurrent = (...shapes: (readonly number[])[]) =>
+    shapes.map((shape, i) => weight(`layers/GROUP/cell/vars/${i}`, ...shape))
+  const plain = (...shapes: (readonly number[])[]) =>
+    shapes.map((shape, i) => weight(`layers/GROUP/vars/${i}`, ...shape))
+  const units = { units: 2 }
+  const filters = { filters: 2, kernel_size: [3] }
+  const cases: [string, string, object, readonly number[], readonly Weight[], RegExp][] = [
+    [
+      'LSTM',
+      'lstm',
+      units,
+      [1, 4, 3],
+      recurrent([3, 12], [2, 12], [12]),
+      /kernel is \[3, 12\].*\[any, 8\]/,
+    ],
+    [
+      'LSTM',
+      'lstm',
+      units,
+      [1, 4, 3],
+      recurrent([3, 8], [3, 8], [8]),
+      /recurrent_kernel is \[3, 8\]/,
+    ],
+    [
+      'GRU',
+      'gru',
+      { ...units, reset_after: true },
+      [1, 4, 3],
+      recurrent([3, 6], [2, 6], [6]),
+      /bias is \[6\].*\[2, 6\]/,
+    ],
+    ['SimpleRNN', 'simple_rnn', units, [1, 4, 3], recurrent([3, 3], [3, 3], [3]), /kernel is/],
+    ['Dense', 'dense', units, [1, 3], plain([3, 5], [5]), /kernel is \[3, 5\].*\[any, 2\]/],
+    [
+      'Conv1D',
+      'conv1d',
+      filters,
+      [1, 6, 3],
+      plain([3, 3, 4], [4]),
+      /kernel is \[3, 3, 4\].*\[3, any, 2\]/,
+    ],
+    ['Conv1DTranspose', 'conv1d_transpose', filters, [1, 6, 3], plain([3, 4, 3], [4]), /kernel is/],
+    [
+      'Embedding',
+      'embedding',
+      { input_dim: 5, output_dim: 2 },
+      [1, 3],
+      plain([5, 3]),
+      /embeddings is/,
+    ],
+  ]
+  for (const [name, group, config, shape, weights, message] of cases)
+    test(`${name} ${message.source}`, async () => {
+      const placed = weights.map((w) => ({ ...w, name: w.name.replace('GROUP', group) }))
+      await expect(loadKeras(await layerFile(name, config, [shape], placed))).rejects.toThrow(
+        message,
+      )
+    })
+})
+
 // ---- whole files ----
 
 const bidirectional = {

@@ -2,7 +2,7 @@
 import { fail } from '../../base/errors.js'
 import type { Fields } from '../tfjs/plain.js'
 import { activationOf } from './activation.js'
-import { kernelSlots, spatial } from './core.js'
+import { kernelSlots, shaped, spatial } from './core.js'
 import { firstChannels, type LayerKind, ofRank } from './layer.js'
 import {
   convolve,
@@ -35,9 +35,10 @@ export const Convolution =
     const first = firstChannels(config)
     const window = windowOf(config, rank)
     const groups = config.count('groups', 1, 1)
+    const [filters, kernel] = [config.count('filters', 1), config.sizes('kernel_size', rank)]
     const activation = activationOf(config, 'activation', keras)
     return {
-      slots: kernelSlots(config),
+      slots: shaped(kernelSlots(config), { kernel: [...kernel, -1, filters], bias: [filters] }),
       run: (call) =>
         activation(
           spatial(ofRank(call, rank + 2, `Conv${rank}D`), first, (x) =>
@@ -47,14 +48,22 @@ export const Convolution =
     }
   }
 
+/** TensorFlow.js does not write it. */
+const multiplierOf = (config: Fields): number =>
+  config.has('depth_multiplier') ? config.count('depth_multiplier', 1) : -1
+
 export const DepthwiseConvolution =
   (rank: number): LayerKind =>
   (config, { keras }) => {
     const first = firstChannels(config)
     const window = windowOf(config, rank)
+    const kernel = config.sizes('kernel_size', rank)
+    const multiplier = multiplierOf(config)
     const activation = activationOf(config, 'activation', keras)
     return {
-      slots: kernelSlots(config, 'depthwise_kernel'),
+      slots: shaped(kernelSlots(config, 'depthwise_kernel'), {
+        depthwise_kernel: [...kernel, -1, multiplier],
+      }),
       run: (call) =>
         activation(
           spatial(ofRank(call, rank + 2, `DepthwiseConv${rank}D`), first, (x) =>
@@ -69,11 +78,18 @@ export const SeparableConvolution =
   (config, { keras }) => {
     const first = firstChannels(config)
     const window = windowOf(config, rank)
+    const kernel = config.sizes('kernel_size', rank)
+    const multiplier = multiplierOf(config)
+    const filters = config.count('filters', 1)
     const activation = activationOf(config, 'activation', keras)
     const ones = new Array<number>(rank).fill(1)
     const point = { stride: ones, dilation: ones, padding: 'valid' } as const
     return {
-      slots: kernelSlots(config, 'depthwise_kernel', 'pointwise_kernel'),
+      slots: shaped(kernelSlots(config, 'depthwise_kernel', 'pointwise_kernel'), {
+        depthwise_kernel: [...kernel, -1, multiplier],
+        pointwise_kernel: [...ones, -1, filters],
+        bias: [filters],
+      }),
       run: (call) =>
         activation(
           spatial(ofRank(call, rank + 2, `SeparableConv${rank}D`), first, (x) => {
@@ -89,6 +105,7 @@ export const TransposedConvolution =
   (config, { keras }) => {
     const first = firstChannels(config)
     const window = windowOf(config, rank)
+    const [filters, sizes] = [config.count('filters', 1), config.sizes('kernel_size', rank)]
     const { padding, stride, dilation } = window
     const extra = config.has('output_padding')
       ? config.sizes('output_padding', rank, 0, 0)
@@ -102,7 +119,7 @@ export const TransposedConvolution =
       return size * stride[d] + (same ? 0 : Math.max(reach - stride[d], 0))
     }
     return {
-      slots: kernelSlots(config),
+      slots: shaped(kernelSlots(config), { kernel: [...sizes, filters, -1], bias: [filters] }),
       run: (call) =>
         activation(
           spatial(ofRank(call, rank + 2, `Conv${rank}DTranspose`), first, (x) => {

@@ -26,11 +26,23 @@ export function kernelSlots(config: Fields, ...names: readonly string[]): Slot[]
   return [...kernels, ...(config.flag('use_bias', true) ? ['bias'] : [])].map((name) => ({ name }))
 }
 
+/** Slots with the shapes that the configuration asks for, −1 any. */
+export function shaped(
+  slots: readonly Slot[],
+  shapes: { readonly [name: string]: Shape | undefined },
+): Slot[] {
+  return slots.map((slot) => {
+    const shape = Object.hasOwn(shapes, slot.name) ? shapes[slot.name] : undefined
+    return shape === undefined ? slot : { ...slot, shape }
+  })
+}
+
 /** [.., in] · [in, out] + [out] */
 export const Dense: LayerKind = (config, { keras }) => {
   const activation = activationOf(config, 'activation', keras)
+  const units = config.count('units', 1)
   return {
-    slots: kernelSlots(config),
+    slots: shaped(kernelSlots(config), { kernel: [-1, units], bias: [units] }),
     keepsMask: true,
     run(call) {
       const x = only(call, 'Dense').float()
@@ -56,8 +68,9 @@ export const EinsumDense: LayerKind = (config, { keras }) => {
 
 export const Embedding: LayerKind = (config) => {
   const masks = config.flag('mask_zero', false)
+  const shape = [config.count('input_dim', 1), config.count('output_dim', 1)]
   return {
-    slots: [{ name: 'embeddings' }],
+    slots: [{ name: 'embeddings', shape }],
     run: (call) => embedding(only(call, 'Embedding').int(), call.weight('embeddings')),
     mask: (call) => (masks ? call.inputs[0].ne(0) : undefined),
   }

@@ -19,6 +19,8 @@ export interface Slot {
   readonly state?: boolean
   /** Files may lack it, or have it in vain. */
   readonly optional?: boolean
+  /** Its shape by the configuration, −1 what depends on the input; absent: any. */
+  readonly shape?: Shape
 }
 
 /** A slot, the layer it belongs to, and where that is below the layer that was asked. */
@@ -120,9 +122,17 @@ export class KerasLayer extends Module {
 
   /**
    * Sets a weight from a file.
-   * @throws BurnishError when it is there already, with another shape.
+   * @throws BurnishError when its shape is not the configuration's, or it is there already with another.
    */
   assign(slot: Slot, { dtype, shape, data }: HostTensor): void {
+    const expected = slot.shape
+    const fits =
+      expected === undefined ||
+      (expected.length === shape.length && expected.every((n, i) => n === -1 || n === shape[i]))
+    if (!fits)
+      fail(
+        `${this.className} ${this.layerName}: ${slot.name} is ${showShape(shape)} in the file, but its configuration asks for [${expected.map((n) => (n === -1 ? 'any' : n)).join(', ')}]`,
+      )
     const there = this.#weights.get(slot.name)
     const value = adopt(data, shape, dtype)
     if (there !== undefined) {

@@ -10,6 +10,7 @@ import { scan } from '../../tensor/scan.js'
 import { concat, type Tensor, where } from '../../tensor/tensor.js'
 import { type Fields, isObject } from '../tfjs/plain.js'
 import { type Activation, activationOf } from './activation.js'
+import { kernelSlots, shaped } from './core.js'
 import type { Call, KerasLayer, LayerKind, Made, Slot } from './layer.js'
 
 /** One step: the input's part of the gates [N, gates·units], and the state → the next state; its first is the output. */
@@ -25,10 +26,18 @@ interface Cell {
   step(call: Call, drop: (h: Tensor) => Tensor): Step
 }
 
-const slotsOf = (config: Fields): Slot[] =>
-  ['kernel', 'recurrent_kernel', ...(config.flag('use_bias', true) ? ['bias'] : [])].map(
-    (name) => ({ name, at: 'cell' }),
-  )
+/** Slots of a cell with so many gates; GRU with `reset_after` has two biases. */
+function slotsOf(config: Fields, gates: number): Slot[] {
+  const units = config.count('units', 1)
+  const width = gates * units
+  const twice = gates === 3 && config.flag('reset_after', false)
+  const slots = kernelSlots(config, 'kernel', 'recurrent_kernel')
+  return shaped(slots, {
+    kernel: [-1, width],
+    recurrent_kernel: [units, width],
+    bias: twice ? [2, width] : [width],
+  }).map((slot) => ({ ...slot, at: 'cell' }))
+}
 
 const project = (x: Tensor, { weight, find }: Call): Tensor => {
   const y = x.matmul(weight('kernel'))
@@ -45,7 +54,7 @@ type CellKind = (config: Fields, keras: 2 | 3) => Cell
 const simple: CellKind = (config, keras) => {
   const activation = activationOf(config, 'activation', keras, 'tanh')
   return {
-    slots: slotsOf(config),
+    slots: slotsOf(config, 1),
     states: [config.count('units', 1)],
     input: project,
     step:
@@ -58,7 +67,7 @@ const lstm: CellKind = (config, keras) => {
   const units = config.count('units', 1)
   const [activation, inner] = gateActivations(config, keras)
   return {
-    slots: slotsOf(config),
+    slots: slotsOf(config, 4),
     states: [units, units],
     input: project,
     step:
@@ -78,7 +87,7 @@ const gru: CellKind = (config, keras) => {
   // TensorFlow.js knows reset_after = false alone, and does not write it.
   const after = config.flag('reset_after', false)
   return {
-    slots: slotsOf(config),
+    slots: slotsOf(config, 3),
     states: [units],
     input(x, call) {
       const y = x.matmul(call.weight('kernel'))
