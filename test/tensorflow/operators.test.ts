@@ -86,6 +86,41 @@ describe.skipIf(tf === undefined)('TensorFlow operators give what TensorFlow.js 
   })
 })
 
+type Part = OperatorCase['inputs'][number]
+
+test('coordinates outside of a dimension are refused, though the flat position were inside', async () => {
+  const run = async (op: string, index: readonly number[], others: readonly Part[]) => {
+    const at: Part = { shape: [1, 2], values: index, dtype: 'int32' }
+    const shape: Part = { shape: [2], values: [3, 4], dtype: 'int32', known: true }
+    const x: Part = { shape: [3, 4], values: Array.from({ length: 12 }, (_, i) => i) }
+    const inputs = op === 'GatherNd' ? [x, at] : [at, others[0], shape]
+    const ordered = op === 'SparseToDense' ? [at, shape, ...others] : inputs
+    const files = graphFiles(graphOf({ op, inputs: ordered, attr: {} }))
+    const model = await load(files)
+    if (!(model instanceof GraphModule)) throw new Error('no graph')
+    const given = ordered.flatMap((item, i) =>
+      item.known ? [] : [[`a${i}`, ourTensor(`a${i}`, item)] as const],
+    )
+    return model.run(Object.fromEntries(given)).y.data()
+  }
+  const one: Part = { shape: [1], values: [7] }
+  const none: Part = { shape: [], values: [0], known: true }
+  for (const [op, others] of [
+    ['GatherNd', []],
+    ['ScatterNd', [one]],
+    ['SparseToDense', [one, none]],
+  ] as const) {
+    expect(Math.max(...(await run(op, [1, 3], others)))).toBe(7)
+    for (const index of [
+      [0, 5],
+      [1, -1],
+      [3, 0],
+      [-1, 4],
+    ])
+      await expect(run(op, index, others), `${op} ${index}`).rejects.toThrow(/index 12|out of/)
+  }
+})
+
 test('every operator of the table has a case', () => {
   const covered = new Set(operatorCases.map(({ op }) => op))
   expect([...operatorTable.keys()].filter((op) => !covered.has(op))).toEqual([])

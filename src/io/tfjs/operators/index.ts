@@ -33,7 +33,10 @@ function gatherBatched(call: Call, x: Tensor, index: Tensor, axis: number, batch
   return table.gather(2, at).reshape(...lead, ...middle, ...picks, ...rest)
 }
 
-/** Positions in a flat table of what indices [.., K] point to in the first K dimensions of `shape`. */
+/**
+ * Positions in a flat table of what indices [.., K] point to in the first K dimensions of `shape`. Where a coordinate
+ * is outside of its dimension the position is outside of the table, so that the run refuses it.
+ */
 function flatIndex(call: Call, index: Tensor, shape: readonly number[]): Tensor {
   const depth = index.shape.at(-1) ?? 0
   if (depth > shape.length || index.shape.length === 0)
@@ -42,15 +45,14 @@ function flatIndex(call: Call, index: Tensor, shape: readonly number[]): Tensor 
   const count = sizeOf(index.shape.slice(0, -1))
   const rows = index.int().reshape(count, depth)
   let flat: Tensor = zeros([count], { dtype: 'int32' })
+  let outside: Tensor | undefined
   strides.forEach((stride, k) => {
-    flat = flat.add(
-      rows
-        .slice(k, k + 1, { dim: 1 })
-        .squeeze(1)
-        .mul(stride),
-    )
+    const at = rows.slice(k, k + 1, { dim: 1 }).squeeze(1)
+    const beyond = at.lt(0).logicalOr(at.ge(shape[k]))
+    outside = outside?.logicalOr(beyond) ?? beyond
+    flat = flat.add(at.mul(stride))
   })
-  return flat
+  return outside === undefined ? flat : where(outside, sizeOf(shape.slice(0, depth)), flat)
 }
 
 function gatherNd(call: Call): Tensor {
