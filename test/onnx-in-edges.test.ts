@@ -221,6 +221,12 @@ describe('without a runtime to compare with', () => {
     expect([a, b, c].map((n) => Math.fround(n))).toEqual([1 / 6, 2 / 14, 3 / 10].map(Math.fround))
   })
 
+  it('takes any size where the file says −1', async () => {
+    const node: Node[] = [{ opType: 'Relu', input: ['x'], output: ['y'] }]
+    expect(await ran(graphOf(node, [], [-1]), [-1, 2, 3])).toEqual([0, 2, 3])
+    expect(await ran(graphOf(node, [], [-1]), [4])).toEqual([4])
+  })
+
   it('quantises to the type that is asked for, or refuses it', async () => {
     const scale = tensorOf('scale', values([0.5], []))
     const of = (type: number) => {

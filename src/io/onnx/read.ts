@@ -89,7 +89,9 @@ function inputOf({ name = '', type }: ValueInfo, where: string): PlainInput {
   if (elements !== 0 && file === undefined)
     fail(`${where}: the input ${name} is of ${typeName(elements)}, which is not supported`)
   const shape = tensor.shape?.dim?.map(
-    ({ dimValue, dimParam }) => dimValue ?? (dimParam === '' ? undefined : dimParam),
+    // Some writers have −1 for any size.
+    ({ dimValue, dimParam }) =>
+      dimValue === -1 ? undefined : (dimValue ?? (dimParam === '' ? undefined : dimParam)),
   )
   return {
     name,
