@@ -1,9 +1,10 @@
 // TensorFlow.js files as strangers may send them: quantised weights, several shards, JavaScript modules, and all that is
 // refused: paths out of the folder, absurd sizes, deep nesting, control flow, damage.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { tensor } from '../../src/index.js'
 import { loadState } from '../../src/io/index.js'
@@ -217,6 +218,22 @@ test('shards never leave the folder', async () => {
       /leaves the model's folder/,
     )
   }
+})
+
+test('links out of the model’s folder are refused, links within it are read', async () => {
+  const inside = join(folder, 'linked')
+  await mkdir(inside)
+  await writeFile(join(folder, 'secret.bin'), bytes)
+  await writeFile(join(inside, 'real.bin'), bytes)
+  await symlink(join(folder, 'secret.bin'), join(inside, 'out.bin'))
+  await symlink(join(inside, 'real.bin'), join(inside, 'in.bin'))
+  const path = join(inside, 'model.json')
+  const of = (shard: string) => writeFile(path, json(manifest([kernel, bias], [shard])))
+  await of('out.bin')
+  for (const address of [path, pathToFileURL(path)])
+    await expect(loadTfjs(address)).rejects.toThrow(/out\.bin is a link out of the model's folder/)
+  await of('in.bin')
+  expect(await loadTfjs(path)).toBeInstanceOf(KerasModel)
 })
 
 test('manifests that cannot be true', async () => {

@@ -98,7 +98,9 @@ export function openFiles(
     },
     async shard(path) {
       if (shard !== undefined) return checkedBytes(await shard(path), path)
-      const bytes = await read(beside(address, path + suffix))
+      const file = beside(address, path + suffix)
+      await checkLink(address, file)
+      const bytes = await read(file)
       return suffix === '' ? bytes : shardOf(bytes, path + suffix)
     },
   }
@@ -124,10 +126,29 @@ function beside(address: string, path: string): string {
   return address.slice(0, slash + 1) + path
 }
 
+/**
+ * Files on disk: that `file` is no link out of the folder of `address`.
+ * @throws BurnishError where it is.
+ */
+async function checkLink(address: string, file: string): Promise<void> {
+  if (isWeb(address) || inPage()) return
+  const { realpath } = await import('node:fs/promises')
+  const { dirname, sep } = await import('node:path')
+  const { fileURLToPath } = await import('node:url')
+  const pathOf = (given: string) => (given.startsWith('file:') ? fileURLToPath(given) : given)
+  // What is not there is told when it is read.
+  const real = await realpath(pathOf(file)).catch(() => undefined)
+  const folder = await realpath(dirname(pathOf(address))).catch(() => undefined)
+  if (real === undefined || folder === undefined) return
+  if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep))
+    fail(`${address}: ${file} is a link out of the model's folder`)
+}
+
+const inPage = () => typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
+
 /** The bytes of a path (Node) or of a URL; in a page a path is relative to it. */
 export async function readAddress(address: string): Promise<Uint8Array> {
-  const inPage = typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
-  if (isWeb(address) || inPage) {
+  if (isWeb(address) || inPage()) {
     let response: Response
     try {
       response = await fetch(address)
