@@ -239,7 +239,59 @@ describe('without a runtime to compare with', () => {
     }
     expect(await ran(of(TensorType.INT8), [-1, 0.5, 500])).toEqual([-2, 1, 127])
     expect(await ran(of(TensorType.UINT8), [-1, 0.5, 500])).toEqual([0, 1, 255])
-    expect(() => loadOnnxBytes(of(TensorType.INT16), 'm')).toThrow(/to INT16 is not supported/)
+    expect(await ran(of(TensorType.INT16), [-1, 0.5, 1e6])).toEqual([-2, 1, 32767])
+    expect(() => loadOnnxBytes(of(TensorType.FLOAT8E5M2), 'm')).toThrow(
+      /to FLOAT8E5M2 is not supported/,
+    )
+  })
+
+  it.each([
+    ['UINT16', 3, [0, 3, 65535]],
+    ['INT16', -3, [-32768, -3, 32767]],
+    ['INT4', 1, [-8, 1, 7]],
+    ['UINT4', 1, [0, 1, 15]],
+    ['INT8', -3, [-128, -3, 127]],
+    ['UINT8', 3, [0, 3, 255]],
+  ] as const)('quantises to the type of its zero point, %s, and back', async (name, zero, all) => {
+    const point: Tensor = {
+      name: 'zero',
+      dims: [],
+      dataType: TensorType[name],
+      int32Data: [name === 'INT4' ? zero & 15 : zero],
+    }
+    const node: Node[] = [
+      { opType: 'QuantizeLinear', input: ['x', 'scale', 'zero'], output: ['q'] },
+      { opType: 'DequantizeLinear', input: ['q', 'scale', 'zero'], output: ['y'] },
+    ]
+    const bytes = graphOf(node, [tensorOf('scale', values([1], [])), point], [3])
+    expect(await ran(bytes, [-1e6, 0, 1e6])).toEqual(all.map((n) => n - zero))
+  })
+
+  it('integers of fewer bits wrap, as in onnxruntime', async () => {
+    const through = (to: number, known = false) => {
+      const node: Node[] = [
+        {
+          opType: 'Cast',
+          input: [known ? 'c' : 'x'],
+          output: ['n'],
+          attribute: [attributeOf('to', to)],
+        },
+        { opType: 'Cast', input: ['n'], output: ['f'], attribute: [attributeOf('to', 1)] },
+        { opType: known ? 'Add' : 'Identity', input: known ? ['f', 'x'] : ['f'], output: ['y'] },
+      ]
+      const c: Tensor = { name: 'c', dims: [4], dataType: 7, int64Data: [127, 128, 300, -70000] }
+      return graphOf(node, known ? [c] : [], [4])
+    }
+    const x = [127, 128, 300, -70000]
+    for (const [to, expected] of [
+      [TensorType.INT8, [127, -128, 44, -112]],
+      [TensorType.INT16, [127, 128, 300, -4464]],
+      [TensorType.UINT16, [127, 128, 300, 61072]],
+    ] as const) {
+      expect(await ran(through(to), x)).toEqual(expected)
+      expect(await ran(through(to, true), [0, 0, 0, 0])).toEqual(expected)
+    }
+    expect(() => loadOnnxBytes(through(TensorType.INT4), 'm')).toThrow(/to INT4 is not supported/)
   })
 
   it('dequantises floats of 8 bits as floats', async () => {

@@ -59,9 +59,10 @@ function graphOf(
     if (name === '') fail(`${where}: an initializer has no name`)
     add(name, storedOf(tensor, `${where}: ${name}`, external))
   }
+  const types = typesOf(graph)
   const nodes: PlainNode[] = []
   for (const node of graph.node ?? []) {
-    const plain = nodeOf(node, where, external, depth)
+    const plain = quantised(nodeOf(node, where, external, depth), types)
     const constant = plain.op === 'Constant' ? constantOf(plain, where) : undefined
     if (constant === undefined) nodes.push(plain)
     else add(plain.outputs[0], constant)
@@ -74,6 +75,27 @@ function graphOf(
     constants,
     nodes,
   }
+}
+
+/** The element types that the file tells of values. */
+function typesOf(graph: Graph): ReadonlyMap<string, number> {
+  const types = new Map<string, number>()
+  for (const { name = '', type } of [...(graph.valueInfo ?? []), ...(graph.input ?? [])])
+    types.set(name, type?.tensorType?.elemType ?? 0)
+  for (const { name = '', dataType = 0 } of graph.initializer ?? []) types.set(name, dataType)
+  for (const { opType, output = [], attribute = [] } of graph.node ?? []) {
+    const value = opType === 'Constant' ? attribute.find(({ name }) => name === 'value') : undefined
+    if (value?.t) types.set(output[0] ?? '', value.t.dataType ?? 0)
+  }
+  return types
+}
+
+/** With the type of its zero point, which several types of ONNX have one of ours for, as `output_dtype`. */
+function quantised(node: PlainNode, types: ReadonlyMap<string, number>): PlainNode {
+  if (node.op !== 'QuantizeLinear') return node
+  const type = types.get(node.inputs[2] ?? '') ?? 0
+  if (type === 0) return node
+  return { ...node, attributes: new Map(node.attributes).set('output_dtype', type) }
 }
 
 function inputOf({ name = '', type }: ValueInfo, where: string): PlainInput {

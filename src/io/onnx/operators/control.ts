@@ -77,14 +77,27 @@ function dequantize(call: Call): Tensor {
   return centred.float().mul(scale)
 }
 
+/** What each type holds. */
+const RANGES: ReadonlyMap<number, readonly [least: number, most: number]> = new Map([
+  [TensorType.UINT8, [0, 255]],
+  [TensorType.INT8, [-128, 127]],
+  [TensorType.UINT16, [0, 65535]],
+  [TensorType.INT16, [-32768, 32767]],
+  [TensorType.UINT4, [0, 15]],
+  [TensorType.INT4, [-8, 7]],
+])
+
+/** The type is that of the zero point, which read.ts has put into `output_dtype` where it is in the file. */
 function quantize(call: Call): Tensor {
   const x = call.tensor(0)
   const zero = call.has(2) ? along(call, 2, x) : undefined
   const rounded = x.div(along(call, 1, x)).round()
   const placed = zero ? rounded.add(zero.float()) : rounded
-  const small =
-    zero === undefined ? call.int('output_dtype', 0) !== TensorType.INT8 : zero.dtype === 'uint8'
-  const limited = small ? placed.clamp(0, 255) : placed.clamp(-128, 127)
+  const otherwise = zero === undefined || zero.dtype === 'uint8' ? 'UINT8' : 'INT8'
+  const type = call.int('output_dtype', 0) || TensorType[otherwise]
+  const [least, most] = RANGES.get(type) ?? call.fail(`to ${typeName(type)} is not supported`)
+  const limited = placed.clamp(least, most)
+  const small = type === TensorType.UINT8 || type === TensorType.UINT4
   return where(limited.eq(limited), limited, 0).to(small ? 'uint8' : 'int32')
 }
 
@@ -135,9 +148,8 @@ export const control: Table = {
   QuantizeLinear: {
     run: quantize,
     refuse: ({ attributes }) => {
-      const type = attributes.get('output_dtype') ?? 0
-      const read = type === 0 || type === TensorType.UINT8 || type === TensorType.INT8
-      return read ? undefined : `to ${typeName(Number(type))} is not supported`
+      const type = Number(attributes.get('output_dtype') ?? 0)
+      return type === 0 || RANGES.has(type) ? undefined : `to ${typeName(type)} is not supported`
     },
   },
 }

@@ -5,6 +5,8 @@ import * as F from '../../../nn/functional.js'
 import { type Tensor, where } from '../../../tensor/tensor.js'
 import type { Call, Operator } from '../../graph/call.js'
 import type { HostValue } from '../../graph/host.js'
+import { typeName } from '../tensors.js'
+import { TensorType } from '../wire.js'
 import { dtypeOf, type Table } from './table.js'
 
 type Binary = (a: Tensor, b: Tensor, call: Call) => Tensor
@@ -92,24 +94,45 @@ function clip(call: Call): Tensor {
   return low === undefined && high === undefined ? x : x.clamp(low, high)
 }
 
+/** Integers of fewer bits than int32, which holds them: what does not fit wraps, as in onnxruntime. */
+const NARROW: ReadonlyMap<number, { readonly bits: number; readonly signed: boolean }> = new Map([
+  [TensorType.INT8, { bits: 8, signed: true }],
+  [TensorType.INT16, { bits: 16, signed: true }],
+  [TensorType.UINT16, { bits: 16, signed: false }],
+])
+
 function cast(call: Call): Tensor {
-  const dtype = dtypeOf(call, call.int('to', 1))
+  const type = call.int('to', 1)
+  const dtype = dtypeOf(call, type)
   const x = call.tensor(0)
-  return x.dtype === dtype ? x : x.to(dtype)
+  const y = x.dtype === dtype ? x : x.to(dtype)
+  const narrow = NARROW.get(type)
+  if (narrow === undefined || x.dtype === 'bool') return y
+  const low = y.bitwiseAnd(2 ** narrow.bits - 1)
+  return narrow.signed ? where(low.ge(2 ** (narrow.bits - 1)), low.sub(2 ** narrow.bits), low) : low
+}
+
+function wrapped(v: number, { bits, signed }: { bits: number; signed: boolean }): number {
+  const low = v & (2 ** bits - 1)
+  return signed && low >= 2 ** (bits - 1) ? low - 2 ** bits : low
 }
 
 function castKnown(call: Call): HostValue | undefined {
   const x = call.known(0)
   if (x === undefined) return undefined
-  const dtype = dtypeOf(call, call.int('to', 1))
+  const type = call.int('to', 1)
+  const dtype = dtypeOf(call, type)
+  const narrow = NARROW.get(type)
   const data = x.data.map((v) =>
-    dtype === 'float32'
-      ? Math.fround(v)
-      : dtype === 'bool'
-        ? Number(v !== 0)
-        : dtype === 'uint8'
-          ? Math.trunc(v) & 255
-          : Math.trunc(v),
+    narrow
+      ? wrapped(v, narrow)
+      : dtype === 'float32'
+        ? Math.fround(v)
+        : dtype === 'bool'
+          ? Number(v !== 0)
+          : dtype === 'uint8'
+            ? Math.trunc(v) & 255
+            : Math.trunc(v),
   )
   return { dtype, shape: x.shape, data }
 }
@@ -193,7 +216,16 @@ export const elementwise: Table = {
   Not: unary((x) => x.logicalNot()),
   Where: { run: (call) => where(call.tensor(0), call.tensor(1), call.tensor(2)) },
   Clip: { run: clip },
-  Cast: { run: cast, host: castKnown, passes: [0] },
+  Cast: {
+    run: cast,
+    host: castKnown,
+    passes: [0],
+    refuse: ({ attributes }) => {
+      const to = Number(attributes.get('to') ?? 1)
+      const four = to === TensorType.INT4 || to === TensorType.UINT4
+      return four ? `to ${typeName(to)} is not supported` : undefined
+    },
+  },
   CastLike: { run: (call) => call.tensor(0).to(call.value(1).dtype), passes: [0] },
   Identity: { run: (call) => call.value(0), passes: [0] },
 
