@@ -45,12 +45,23 @@ export interface Mismatch {
 const kind = ({ dtype, shape }: { readonly dtype: DType; readonly shape: Shape }, both: boolean) =>
   both ? `${dtype} ${showShape(shape)}` : showShape(shape)
 
+/**
+ * Whether floats on the host stand for an int32 state: averages over checkpoints make counters such as
+ * num_batches_tracked floats. All must be whole and fit.
+ */
+function isWhole(value: Tensor | HostValues, parameter: Parameter): boolean {
+  if (parameter.dtype !== 'int32' || value.dtype !== 'float32' || value instanceof Tensor)
+    return false
+  for (const n of value.data) if ((n | 0) !== n) return false
+  return true
+}
+
 function mismatches(state: StateDict, values: { readonly [name: string]: Tensor | HostValues }) {
   const found: Mismatch[] = []
   for (const [name, parameter] of Object.entries(state)) {
     if (!Object.hasOwn(values, name)) continue
     const value = values[name]
-    const types = value.dtype !== parameter.dtype
+    const types = value.dtype !== parameter.dtype && !isWhole(value, parameter)
     if (types || !sameShape(value.shape, parameter.shape))
       found.push({ name, given: kind(value, types), expected: kind(parameter, types) })
   }
@@ -78,7 +89,7 @@ function remedy(state: StateDict, missing: readonly string[], unexpected: readon
       (name) => name.startsWith(prefix) && lost.has(name.slice(prefix.length)),
     )
     if (2 * found.length > missing.length)
-      return `the file's names begin with ${prefix}, which loadState(file, { strip: '${prefix}' }) takes off`
+      return `the file's names begin with ${prefix}, which loadState(file, { strip: '${prefix}' }) takes off, and burnish convert --strip ${prefix} on the command line`
   }
   return missing.length === Object.keys(state).length
     ? 'no name is as in the model'
@@ -122,7 +133,7 @@ export function load(
     parameter.set(
       value instanceof Tensor
         ? value
-        : tensor(value.data, { shape: value.shape, dtype: value.dtype }),
+        : tensor(value.data, { shape: value.shape, dtype: parameter.dtype }),
     )
   }
   return { matched, missing, unexpected, mismatched }

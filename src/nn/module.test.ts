@@ -140,6 +140,23 @@ describe('names and state', () => {
     })
   })
 
+  it('takes whole floats for an int32 state, as averages of checkpoints have them', async () => {
+    const norm = new nn.BatchNorm1d(2)
+    const counted = (n: number) => ({
+      ...norm.stateDict(),
+      num_batches_tracked: { shape: [], dtype: 'float32' as const, data: Float32Array.of(n) },
+    })
+    norm.loadStateDict(counted(12))
+    const state = norm.stateDict().num_batches_tracked
+    expect(state.dtype).toBe('int32')
+    expect([...(await state.data())]).toEqual([12])
+    for (const n of [12.5, 2 ** 31, Number.NaN])
+      expect(() => norm.loadStateDict(counted(n))).toThrow(
+        'num_batches_tracked is float32 [], the model has int32 []',
+      )
+    expect([...(await norm.stateDict().num_batches_tracked.data())]).toEqual([12])
+  })
+
   it('says which prefix a wrapper left in a file, and lists no more names than one reads', () => {
     const model = new nn.Sequential(...Array.from({ length: 8 }, () => new nn.Linear(1, 1)))
     const values = model.stateDict()
@@ -147,7 +164,7 @@ describe('names and state', () => {
       Object.entries(values).map(([name, value]) => [`module.${name}`, value]),
     )
     expect(() => model.loadStateDict(wrapped)).toThrow(
-      "4.bias and 6 more; unexpected are module.0.weight, module.0.bias, module.1.weight, module.1.bias, module.2.weight, module.2.bias, module.3.weight, module.3.bias, module.4.weight, module.4.bias and 6 more; the file's names begin with module., which loadState(file, { strip: 'module.' }) takes off",
+      "4.bias and 6 more; unexpected are module.0.weight, module.0.bias, module.1.weight, module.1.bias, module.2.weight, module.2.bias, module.3.weight, module.3.bias, module.4.weight, module.4.bias and 6 more; the file's names begin with module., which loadState(file, { strip: 'module.' }) takes off, and burnish convert --strip module. on the command line",
     )
     expect(() => model.loadStateDict({ other: zeros([1]) })).toThrow(
       'unexpected are other; no name is as in the model',
