@@ -106,6 +106,17 @@ test('every format by its content, from a path, a URL, bytes, and a Blob', async
   expect((await loadState(writeNpy(small)))[''].shape).toEqual([2])
 })
 
+test('a prefix is taken off the names of every format', async () => {
+  const of = (...names: readonly string[]) => new Map(names.map((name) => [name, small]))
+  for (const write of [writeSafetensors, writeNpz]) {
+    const state = await loadState(await write(of('module.w', 'other')), { strip: 'module.' })
+    expect(Object.keys(state).sort()).toEqual(['other', 'w'])
+  }
+  await expect(
+    loadState(writeSafetensors(of('module.w', 'w')), { strip: 'module.' }),
+  ).rejects.toThrow('two tensors are called w')
+})
+
 test('a header whose length begins as a pickle or an archive does', async () => {
   for (const length of [0x80, 0x4b50, 0x93]) {
     const text = `{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`.padEnd(length)

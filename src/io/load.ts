@@ -88,9 +88,19 @@ export async function loadState(
   const file = await openTensors(input, opening)
   try {
     const values: { [name: string]: HostTensor } = Object.create(null)
-    for (const [name, { same }] of file.tensors)
-      values[name] =
-        same === undefined ? decode(await file.read(name), name, { copy: false }) : values[same]
+    // Checkpoints of PyTorch have been stripped where their state dict was found.
+    const { strip = '' } = file.format.startsWith('pytorch') ? {} : options
+    const short = (name: string) => (name.startsWith(strip) ? name.slice(strip.length) : name)
+    for (const [name, { same }] of file.tensors) {
+      if (Object.hasOwn(values, short(name)))
+        fail(
+          `${file.format}: without ${JSON.stringify(strip)} two tensors are called ${short(name)}`,
+        )
+      values[short(name)] =
+        same === undefined
+          ? decode(await file.read(name), name, { copy: false })
+          : values[short(same)]
+    }
     return values
   } finally {
     await file.close()
@@ -160,6 +170,11 @@ async function openSource(source: Source, input: FileInput, options: Opening): P
   if (begins(0x80)) return pytorchFile(source, options)
   if (/^\s*\{/.test(new TextDecoder('latin1').decode(head)))
     return shardedFile(source, input, options)
+  // A ModelProto begins with its ir_version, and what follows it is another field.
+  if (begins(0x08) && head[1] < 32 && [0x12, 0x1a, 0x22, 0x28, 0x32, 0x3a, 0x42].includes(head[2]))
+    fail(
+      `${source.name}: is an ONNX model, a graph with its weights: read it with loadOnnx, or write its tensors to a file with burnish convert`,
+    )
   return fail(
     `${source.name}: is of none of the formats that hold tensors: safetensors, PyTorch (.pt, .pth), .npz, .npy, Keras (.h5, .keras), or an index of shards`,
   )
