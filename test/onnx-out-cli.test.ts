@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import { exportModel } from '../src/cli/export.js'
+import { loadState } from '../src/io/load.js'
 import { decodeModel } from '../src/io/onnx/wire.js'
 import { saveState } from '../src/io/save.js'
 import { encodeState } from '../src/io/state.js'
@@ -60,6 +61,25 @@ describe('burnish export', () => {
     const stored = graph?.initializer?.find(({ name }) => name === 'features.0.weight')
     const own = await model.stateDict()['features.0.weight'].data()
     expect(new Float32Array(stored?.rawData?.slice().buffer ?? new ArrayBuffer(0))).toEqual(own)
+  })
+
+  it('weights below a key, without a prefix', async () => {
+    const weights = join(folder, 'wrapped.safetensors')
+    const state = new LeNet().stateDict()
+    const wrapped = Object.fromEntries(Object.entries(state).map(([k, v]) => [`module.${k}`, v]))
+    await saveState(weights, wrapped)
+    const out = join(folder, 'wrapped.onnx')
+    const options = { weights, fixedBatch: false, json: true }
+    await expect(exportModel('lenet', out, options)).rejects.toThrow(
+      'burnish convert --strip module.',
+    )
+    await said(() => exportModel('lenet', out, { ...options, strip: 'module.' }))
+    const { graph } = decodeModel(new Uint8Array(readFileSync(out)), out)
+    expect(graph?.initializer?.map(({ name }) => name)).toContain(Object.keys(state)[0])
+    await expect(loadState(out)).rejects.toThrow(/is an ONNX model.*loadOnnx/)
+    await expect(
+      exportModel('lenet', out, { fixedBatch: false, json: true, key: 'model' }),
+    ).rejects.toThrow('give --weights too')
   })
 
   it('refuses names that nothing has, and shapes that do not fit', async () => {

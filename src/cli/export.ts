@@ -16,6 +16,10 @@ import { size } from './values.js'
 export interface ExportOptions {
   /** A file for a network of the zoo, of any format that loadState reads. */
   readonly weights?: string
+  /** Where the state dict is in a PyTorch checkpoint. */
+  readonly key?: string
+  /** A prefix taken off the names of the weights. */
+  readonly strip?: string
   /** The shape of one input, such as 3,224,224; default: the network's own. */
   readonly input?: string
   readonly numClasses?: number
@@ -73,13 +77,19 @@ export async function exportModel(
 }
 
 async function ofRun(folder: string, options: ExportOptions): Promise<Opened> {
-  if (options.weights !== undefined || options.numClasses !== undefined)
-    fail(`export: --weights and --num-classes are for networks of the zoo; ${folder} has its own`)
+  const { weights, numClasses, key, strip } = options
+  if ([weights, numClasses, key, strip].some((option) => option !== undefined))
+    fail(
+      `export: --weights, --key, --strip and --num-classes are for networks of the zoo; ${folder} has its own`,
+    )
   const { known, dataset, model } = await openRun(folder, undefined)
   return { model, name: known.name, shape: known.input, words: false, classes: dataset.classes }
 }
 
-async function ofZoo(name: string, { weights, numClasses }: ExportOptions): Promise<Opened> {
+async function ofZoo(name: string, options: ExportOptions): Promise<Opened> {
+  const { weights, numClasses, key, strip } = options
+  if (weights === undefined && (key !== undefined || strip !== undefined))
+    fail('export: --key and --strip say how --weights is read; give --weights too')
   const known = list()
   const facts: (Facts & { readonly name: string }) | undefined = known.find(
     (one) => one.name === name,
@@ -97,7 +107,13 @@ async function ofZoo(name: string, { weights, numClasses }: ExportOptions): Prom
   )
   if (weights === undefined)
     process.stderr.write(`export: without --weights, ${name} has the values it begins with\n`)
-  else made.loadStateDict(await loadState(weights))
+  else
+    made.loadStateDict(
+      await loadState(weights, {
+        ...(key === undefined ? {} : { key }),
+        ...(strip === undefined ? {} : { strip }),
+      }),
+    )
   return { model: made, name, shape: facts.input, words: facts.kind === 'text' }
 }
 

@@ -198,6 +198,8 @@ program
     '--weights <file>',
     'a file with the weights of a network of the zoo: .pt, .safetensors, …',
   )
+  .option('--key <path>', 'where the state dict is in a checkpoint of several: generator')
+  .option('--strip <prefix>', 'taken off the names of the weights: module.')
   .option('--num-classes <n>', 'classes of a network of the zoo', whole(1))
   .option('--input <shape>', 'the shape of one input, such as 3,224,224')
   .option('--fixed-batch', 'a batch of 1 only', false)
