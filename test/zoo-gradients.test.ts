@@ -21,7 +21,9 @@ import { crossEntropy, Dropout, type Module } from '../src/nn/index.js'
 import { AdamW, SGD } from '../src/optim/index.js'
 
 const heavy = process.env.BURNISH_REQUIRE === 'heavy'
-const SEEDS = [3, 4, 5, 6]
+/** The first seed, and how many are tried. */
+const SEED = 3
+const SEEDS = 4
 const CLASSES = 3
 const RELATIVE = 1e-3
 const CANCELLED = 1e-6
@@ -34,6 +36,7 @@ interface Case {
   /** [height = width, batch]. */
   readonly size: readonly [number, number]
   readonly heavy?: boolean
+  readonly seeds?: number
   readonly make?: () => Module<unknown>
   readonly note?: string
 }
@@ -64,7 +67,8 @@ const cases = {
   vgg19: large(32, 1),
   vgg19_bn: large(32, 2),
   googlenet: small(32, 4),
-  inception_v3: large(299, 4),
+  // Of half a million maxima some nearly tie, and then one changes sides: most seeds meet such a one.
+  inception_v3: { ...large(299, 2), seeds: 16 },
   resnet18: small(64, 2),
   resnet34: large(64, 2),
   resnet50: small(64, 2),
@@ -125,7 +129,7 @@ function prepare(model: Module<unknown>): void {
   const deep = [
     'layer3.20.bn1.bias', // ResNets of 101 layers and more
     'Mixed_7c.branch1x1.bn.bias', // Inception v3
-    'features.denseblock3.denselayer48.norm1.bias', // DenseNet-201
+    'features.denseblock3.denselayer24.norm1.bias', // DenseNets
   ].some((name) => parameters.has(name))
   for (const [name, p] of parameters) {
     if (deep && kinks.test(name)) fill(name, 3)
@@ -210,7 +214,7 @@ function compare(
 }
 
 async function losses(name: ModelName, at: Case): Promise<number[]> {
-  const { model, x, y } = setUp(name, at, SEEDS[0])
+  const { model, x, y } = setUp(name, at, SEED)
   // Over one batch of two the luck of the draw would be larger than what three steps do.
   for (const layer of model.modules()) if (layer instanceof Dropout) layer.eval()
   // Adam moves each of 25,088 weights of one sum the same way; with batch norm before it that is far too far.
@@ -245,10 +249,10 @@ describe('gradients of the zoo', () => {
     const name = key as ModelName
     it.skipIf(at.heavy && !heavy)(
       `${name} at ${at.size[0]}, batch ${at.size[1]}`,
-      { timeout: 1_200_000 },
+      { timeout: 600_000 * ((at.seeds ?? SEEDS) / SEEDS) },
       async () => {
         let last: ReturnType<typeof compare> | undefined
-        for (const seed of SEEDS) {
+        for (let seed = SEED; seed < SEED + (at.seeds ?? SEEDS); seed++) {
           const wanted = await on('reference', () => gradients(name, at, seed))
           last = compare(await on('cpu', () => gradients(name, at, seed)), wanted)
           if (last.wrong.length === 0) {
