@@ -217,8 +217,11 @@ describe('without a runtime to compare with', () => {
       [1, 3, 1, 1],
     )
     // y = x / (1 + alpha / 2 · (x_c² + x_{c+1}²))
-    const [a, b, c] = await ran(bytes, [1, 2, 3], [1, 3, 1, 1])
-    expect([a, b, c].map((n) => Math.fround(n))).toEqual([1 / 6, 2 / 14, 3 / 10].map(Math.fround))
+    const got = await ran(bytes, [1, 2, 3], [1, 3, 1, 1])
+    const wanted = [1 / 6, 2 / 14, 3 / 10]
+    // The last bit is the tier's.
+    for (const [i, value] of wanted.entries()) expect(got[i]).toBeCloseTo(value, 6)
+    expect(got.length).toBe(wanted.length)
   })
 
   it('takes any size where the file says −1', async () => {
