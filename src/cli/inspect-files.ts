@@ -1,8 +1,7 @@
 // Opening what inspect and convert are given, by its content: files of tensors, and models whose weights are tensors too:
 // ONNX, TensorFlow.js (model.json), Keras (.keras, .h5).
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
-import { readFile, realpath } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { BurnishError, fail } from '../base/errors.js'
 import type { PlainGraph } from '../io/graph/plain.js'
 import { type LoadStateOptions, openTensors, type TensorFile } from '../io/load.js'
@@ -80,36 +79,12 @@ async function kindOf(path: string): Promise<'onnx' | 'tfjs' | 'keras' | 'hdf5' 
 async function onnxFile(path: string): Promise<AnyFile> {
   const { decodeModel } = await import('../io/onnx/wire.js')
   const { readModel } = await import('../io/onnx/read.js')
-  const folder = await realpath(dirname(path))
+  const { filesBeside } = await import('../io/onnx/load.js')
   const model = decodeModel(plainBytes(await readFile(path)), path)
-  const { graph, version } = readModel(model, path, (location, offset, length) =>
-    piece(join(folder, location), offset, length),
-  )
+  const { graph, version } = readModel(model, path, await filesBeside(path))
   const tensors = new Map<string, StoredTensor>()
   for (const [name, tensor] of graph.constants) tensors.set(name, stored(tensor))
   return { ...held(`ONNX, opset ${version}`, tensors), graph: summary(graph) }
-}
-
-/** A part of a file beside a model. */
-function piece(path: string, offset: number, length: number | undefined): Uint8Array {
-  const size = statSync(path, { throwIfNoEntry: false })?.size
-  if (size === undefined) throw fail(`${path}: there is no such file, beside the model`)
-  const end = length === undefined ? size : offset + length
-  if (!(offset <= end && end <= size))
-    fail(`${path}: bytes ${offset} … ${end} are asked for, it has ${size}`)
-  const bytes = new Uint8Array(end - offset)
-  const file = openSync(path, 'r')
-  try {
-    let done = 0
-    while (done < bytes.length) {
-      const read = readSync(file, bytes, done, bytes.length - done, offset + done)
-      if (read === 0) fail(`${path}: ends while it is read`)
-      done += read
-    }
-  } finally {
-    closeSync(file)
-  }
-  return bytes
 }
 
 function stored(tensor: StoredTensor | HostTensor): StoredTensor {

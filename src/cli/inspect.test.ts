@@ -1,10 +1,11 @@
 // What inspect and convert print and write, and that names cannot steer the terminal.
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { goldenPath } from '../../test/support.js'
 import { readNpz, writeNpy, writeNpz } from '../io/npy.js'
+import { encodeModel } from '../io/onnx/wire.js'
 import { readPytorch } from '../io/pytorch.js'
 import { writePytorch } from '../io/pytorch-write.js'
 import { readSafetensors, writeSafetensors } from '../io/safetensors.js'
@@ -113,6 +114,33 @@ test.skipIf(!onnx)(
     expect(tensors.get('conv1.weight')?.bytes).toEqual(golden.tensors.get('conv1.weight')?.bytes)
   },
 )
+
+test('files beside an ONNX model are read, but no link out of its folder', async () => {
+  const model = (location: string) =>
+    encodeModel({
+      irVersion: 8,
+      opsetImport: [{ domain: '', version: 17 }],
+      graph: {
+        initializer: [
+          {
+            name: 'w',
+            dims: [2],
+            dataType: 1,
+            dataLocation: 1,
+            externalData: [{ key: 'location', value: location }],
+          },
+        ],
+      },
+    })
+  await mkdir(join(folder, 'onnx'))
+  await place('secret.bin', new Uint8Array(8))
+  await place('onnx/w.bin', new Uint8Array(8))
+  await symlink(join(folder, 'secret.bin'), join(folder, 'onnx/link.bin'))
+  const good = await place('onnx/good.onnx', model('w.bin'))
+  expect(await shown(good)).toMatch(/\nw +F32 +\[2\]/)
+  const bad = await place('onnx/bad.onnx', model('link.bin'))
+  await expect(shown(bad)).rejects.toThrow(/link.bin is a link out of the model's folder/)
+})
 
 test('convert goes round: .pt, .safetensors, .npz and back', async () => {
   const start = await place('start.safetensors', writeSafetensors(state))

@@ -47,7 +47,6 @@ export async function loadOnnx(
     return build(model, address, options, inMemory(files, address))
   }
   const fs = await import('node:fs')
-  const { dirname, join, sep } = await import('node:path')
   const { fileURLToPath } = await import('node:url')
   const path = source instanceof URL || /^file:/.test(address) ? fileURLToPath(source) : address
   const read = (file: string) => {
@@ -58,8 +57,14 @@ export async function loadOnnx(
       return fail(`${file}: cannot be read: ${error instanceof Error ? error.message : error}`)
     }
   }
-  const bytes = read(path)
-  const external: ExternalData = (location, offset, length) => {
+  return loadOnnxBytes(read(path), path, options, await filesBeside(path))
+}
+
+/** Bytes of files in the folder of a model, or below it; never by a link out of it. */
+export async function filesBeside(path: string): Promise<ExternalData> {
+  const fs = await import('node:fs')
+  const { dirname, join, sep } = await import('node:path')
+  return (location, offset, length) => {
     checkLocation(location, path)
     const folder = fs.realpathSync(dirname(path))
     const file = join(folder, location)
@@ -84,7 +89,6 @@ export async function loadOnnx(
     }
     return part
   }
-  return loadOnnxBytes(bytes, path, options, external)
 }
 
 /** As loadOnnx, of bytes at hand and at once; `where` begins errors. */
