@@ -1,5 +1,5 @@
 // Products of small matrices in a thread's scratch, by register tiles: what kernels that keep intermediate values there
-// (attention-kernel.ts) multiply with. Rows and sums may be bounded by loop variables; extents are padded, so that there
+// (attention-block.ts) multiply with. Rows and sums may be bounded by loop variables; extents are padded, so that there
 // are no rests.
 import {
   addAffine,
@@ -32,6 +32,9 @@ export interface Product {
   readonly c: { readonly buffer: number; readonly row: number }
   readonly add: boolean
 }
+
+/** The next multiple of `unit`: what extents are padded to. */
+export const roundUp = (n: number, unit: number) => Math.ceil(n / unit) * unit
 
 /** Columns of a register tile. */
 export function panelOf({ lanes, tile }: Machine): number {
