@@ -30,6 +30,9 @@ export interface Operator {
   readonly refuse?: (node: PlainNode, version: number) => string | undefined
 }
 
+/** Operators by name, as the files of a format list them. */
+export type Operators = { readonly [op: string]: Operator }
+
 export type OperatorTable = ReadonlyMap<string, Operator>
 
 /** One run of one node. */

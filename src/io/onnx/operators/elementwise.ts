@@ -4,12 +4,11 @@ import { broadcastShapes, sizeOf, stridesOf } from '../../../base/shape.js'
 import * as F from '../../../nn/functional.js'
 import { type Tensor, where } from '../../../tensor/tensor.js'
 import type { Call, Operator } from '../../graph/call.js'
+import { arithmetic, binary, shared, unary } from '../../graph/elementwise.js'
 import type { HostValue } from '../../graph/host.js'
 import { typeName } from '../tensors.js'
 import { TensorType } from '../wire.js'
 import { dtypeOf, type Table } from './table.js'
-
-type Binary = (a: Tensor, b: Tensor, call: Call) => Tensor
 
 /** Known numbers of two inputs, broadcast and combined at once. */
 function combine(
@@ -39,19 +38,18 @@ function combine(
   return { dtype, shape, data }
 }
 
-function binary(run: Binary, host?: (x: number, y: number, whole: boolean) => number): Operator {
+/** Arithmetic that is done at once where the numbers are known. */
+function foldable(
+  run: (a: Tensor, b: Tensor) => Tensor,
+  host: (x: number, y: number, whole: boolean) => number,
+): Operator {
   return {
-    run: (call) => run(call.tensor(0), call.tensor(1), call),
-    operands: [0, 1],
-    ...(host === undefined
-      ? {}
-      : {
-          host: (call: Call) => {
-            const [a, b] = [call.known(0), call.known(1)]
-            if (a === undefined || b === undefined) return undefined
-            return combine(a, b, (x, y) => host(x, y, !isFloat(a.dtype)))
-          },
-        }),
+    ...arithmetic(run),
+    host: (call) => {
+      const [a, b] = [call.known(0), call.known(1)]
+      if (a === undefined || b === undefined) return undefined
+      return combine(a, b, (x, y) => host(x, y, !isFloat(a.dtype)))
+    },
   }
 }
 
@@ -59,14 +57,6 @@ function binary(run: Binary, host?: (x: number, y: number, whole: boolean) => nu
 function divided(a: Tensor, b: Tensor): Tensor {
   return isFloat(a.dtype) ? a.div(b) : a.sub(a.fmod(b)).floorDivide(b)
 }
-
-const unary = (run: (x: Tensor, call: Call) => Tensor): Operator => ({
-  run: (call) => run(call.tensor(0), call),
-})
-
-const compared = (run: (a: Tensor, b: Tensor) => Tensor): Operator => ({
-  run: (call) => run(call.tensor(0), call.tensor(1)),
-})
 
 const variadic = (
   join: (a: Tensor, b: Tensor) => Tensor,
@@ -138,19 +128,20 @@ function castKnown(call: Call): HostValue | undefined {
 }
 
 export const elementwise: Table = {
-  Add: binary(
+  ...shared,
+  Add: foldable(
     (a, b) => a.add(b),
     (x, y) => x + y,
   ),
-  Sub: binary(
+  Sub: foldable(
     (a, b) => a.sub(b),
     (x, y) => x - y,
   ),
-  Mul: binary(
+  Mul: foldable(
     (a, b) => a.mul(b),
     (x, y) => x * y,
   ),
-  Div: binary(divided, (x, y, whole) => (whole ? Math.trunc(x / y) : x / y)),
+  Div: foldable(divided, (x, y, whole) => (whole ? Math.trunc(x / y) : x / y)),
   Pow: {
     run: (call) => {
       const x = call.tensor(0)
@@ -175,29 +166,6 @@ export const elementwise: Table = {
     (a, b) => a.add(b),
     (x, count) => x.div(count),
   ),
-  Neg: unary((x) => x.neg()),
-  Abs: unary((x) => x.abs()),
-  Sign: unary((x) => x.sign()),
-  Exp: unary((x) => x.exp()),
-  Log: unary((x) => x.log()),
-  Sqrt: unary((x) => x.sqrt()),
-  Reciprocal: unary((x) => x.reciprocal()),
-  Floor: unary((x) => x.floor()),
-  Ceil: unary((x) => x.ceil()),
-  Round: unary((x) => x.round()),
-  Erf: unary((x) => x.erf()),
-  Sin: unary((x) => x.sin()),
-  Cos: unary((x) => x.cos()),
-  Tan: unary((x) => x.tan()),
-  Asin: unary((x) => x.asin()),
-  Acos: unary((x) => x.acos()),
-  Atan: unary((x) => x.atan()),
-  Sinh: unary((x) => x.sinh()),
-  Cosh: unary((x) => x.cosh()),
-  Tanh: unary((x) => x.tanh()),
-  Asinh: unary((x) => x.asinh()),
-  Acosh: unary((x) => x.acosh()),
-  Atanh: unary((x) => x.atanh()),
   IsNaN: unary((x) => x.isNaN()),
   IsInf: unary((x, call) => {
     const up = call.flag('detect_positive', true)
@@ -205,14 +173,11 @@ export const elementwise: Table = {
     if (up && down) return x.isInf()
     return x.isInf().logicalAnd(up ? x.gt(0) : down ? x.lt(0) : x.ne(x))
   }),
-  Equal: compared((a, b) => a.eq(b)),
-  Less: compared((a, b) => a.lt(b)),
-  LessOrEqual: compared((a, b) => a.le(b)),
-  Greater: compared((a, b) => a.gt(b)),
-  GreaterOrEqual: compared((a, b) => a.ge(b)),
-  And: compared((a, b) => a.logicalAnd(b)),
-  Or: compared((a, b) => a.logicalOr(b)),
-  Xor: compared((a, b) => a.logicalXor(b)),
+  LessOrEqual: binary((a, b) => a.le(b)),
+  GreaterOrEqual: binary((a, b) => a.ge(b)),
+  And: binary((a, b) => a.logicalAnd(b)),
+  Or: binary((a, b) => a.logicalOr(b)),
+  Xor: binary((a, b) => a.logicalXor(b)),
   Not: unary((x) => x.logicalNot()),
   Where: { run: (call) => where(call.tensor(0), call.tensor(1), call.tensor(2)) },
   Clip: { run: clip },
@@ -229,7 +194,6 @@ export const elementwise: Table = {
   CastLike: { run: (call) => call.tensor(0).to(call.value(1).dtype), passes: [0] },
   Identity: { run: (call) => call.value(0), passes: [0] },
 
-  Relu: unary((x) => F.relu(x)),
   LeakyRelu: unary((x, call) => F.leakyRelu(x, { negativeSlope: call.float('alpha', 0.01) })),
   PRelu: {
     run: (call) => {
@@ -253,14 +217,11 @@ export const elementwise: Table = {
   ),
   HardSwish: unary((x) => F.hardswish(x)),
   Mish: unary((x) => F.mish(x)),
-  Softplus: unary((x) => F.softplus(x)),
-  Softsign: unary((x) => F.softsign(x)),
   ThresholdedRelu: unary((x, call) => F.threshold(x, call.float('alpha', 1), 0)),
   Shrink: unary((x, call) => {
     const [lambda, bias] = [call.float('lambd', 0.5), call.float('bias', 0)]
     return where(x.gt(lambda), x.sub(bias), where(x.lt(-lambda), x.add(bias), 0))
   }),
-  Sigmoid: unary((x) => F.sigmoid(x)),
   Softmax: unary((x, call) => alongAxis(x, call, F.softmax)),
   LogSoftmax: unary((x, call) => alongAxis(x, call, F.logSoftmax)),
   Dropout: {

@@ -3,7 +3,7 @@ import { showShape, sizeOf, stridesOf } from '../../../base/shape.js'
 import { embedding, oneHot } from '../../../nn/functional/linear.js'
 import { zeros } from '../../../tensor/create.js'
 import { type Tensor, where } from '../../../tensor/tensor.js'
-import type { Call, Operator } from '../../graph/call.js'
+import type { Call, Operators } from '../../graph/call.js'
 import { hostValue } from '../../graph/host.js'
 
 function gather(call: Call): Tensor {
@@ -106,7 +106,7 @@ function hot(call: Call): Tensor {
   return where(hits.movedim(-1, axis), call.tensor(2), call.tensor(3))
 }
 
-export const indices: { readonly [op: string]: Operator } = {
+export const indices: Operators = {
   Gather: { weights: [0], run: gather },
   GatherV2: { weights: [0], run: gather },
   GatherNd: { run: gatherNd },

@@ -3,7 +3,7 @@ import { batchNorm, localResponseNorm } from '../../../nn/functional/normalizati
 import { Parameter } from '../../../tensor/parameter.js'
 import { einsum } from '../../../tensor/products.js'
 import type { Tensor } from '../../../tensor/tensor.js'
-import type { Call, Operator } from '../../graph/call.js'
+import type { Call, Operator, Operators } from '../../graph/call.js'
 import {
   channelsFirst,
   channelsLast,
@@ -150,7 +150,7 @@ const training = ({ attributes }: { readonly attributes: ReadonlyMap<string, unk
 const batchNormalization: Operator = { weights: [1, 2], state: [3, 4], refuse: training, run: norm }
 const product: Operator = { weights: [0, 1], run: matmul }
 
-export const neural: { readonly [op: string]: Operator } = {
+export const neural: Operators = {
   Conv2D: { weights: [1], run: (call) => conv(call, 2) },
   Conv3D: { weights: [1], run: (call) => conv(call, 3) },
   _FusedConv2D: {

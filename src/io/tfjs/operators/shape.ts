@@ -2,7 +2,7 @@
 import { sizeOf } from '../../../base/shape.js'
 import { full } from '../../../tensor/create.js'
 import { concat, stack, type Tensor } from '../../../tensor/tensor.js'
-import type { Call, Operator } from '../../graph/call.js'
+import type { Call, Operator, Operators } from '../../graph/call.js'
 import { hostValue } from '../../graph/host.js'
 import { resize } from '../../keras/space.js'
 
@@ -264,7 +264,7 @@ function cumulative(call: Call, fn: 'cumsum' | 'cumprod'): Tensor {
 
 const MOST_FILLED = 2 ** 31
 
-export const shapes: { readonly [op: string]: Operator } = {
+export const shapes: Operators = {
   Identity: { passes: [0], run: (call) => call.value(0) },
   IdentityN: { run: (call) => call.inputs },
   StopGradient: { run: (call) => call.tensor(0).detach() },
