@@ -1,14 +1,10 @@
 // Downloads in a page: whole contents are kept in the browser's Cache where it has one, unfinished ones in memory, while a
 // download lasts. The browser follows redirects itself and keeps `Authorization` from other servers. Chosen by the
 // condition of `#download` in package.json.
-import type { Algorithm, Ask, Kept, Note, Place, Unfinished } from './place.js'
+import { digestOf, joined } from './bytes.js'
+import type { Ask, Kept, Note, Place, Unfinished } from './place.js'
 
 const NOTE = 'x-burnish-note'
-const names: { readonly [A in Algorithm]: string } = {
-  sha256: 'SHA-256',
-  sha512: 'SHA-512',
-  sha1: 'SHA-1',
-}
 
 export function variable(_name: string): string | undefined {
   return undefined // a page has no environment
@@ -24,7 +20,7 @@ export function openPlace(cache = 'burnish', key: string): Place {
     size: bytes.length,
     note,
     bytes: async () => bytes,
-    digest: (algorithm, prefix) => digestOf([bytes], algorithm, prefix),
+    digest: (algorithm, prefix) => digestOf(algorithm, prefix ? joined([prefix, bytes]) : bytes),
     remove: async () => {
       await (await store())?.delete(address)
     },
@@ -59,7 +55,8 @@ export function openPlace(cache = 'burnish', key: string): Place {
           chunks.push(bytes)
           size += bytes.length
         },
-        digest: (algorithm, prefix) => digestOf(chunks, algorithm, prefix),
+        digest: (algorithm, prefix) =>
+          digestOf(algorithm, joined(prefix ? [prefix, ...chunks] : chunks)),
         async finish(last) {
           const whole = joined(chunks)
           const headers = { [NOTE]: encodeURIComponent(JSON.stringify(last)) }
@@ -70,27 +67,6 @@ export function openPlace(cache = 'burnish', key: string): Place {
       }
     },
   }
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const chunk of chunks) {
-    whole.set(chunk, at)
-    at += chunk.length
-  }
-  return whole
-}
-
-async function digestOf(
-  chunks: readonly Uint8Array[],
-  algorithm: Algorithm,
-  prefix: Uint8Array = new Uint8Array(),
-): Promise<string> {
-  const { subtle } = globalThis.crypto
-  if (!subtle) throw new Error('a page that is not secure cannot check hashes: serve it by https')
-  const digest = await subtle.digest(names[algorithm], joined([prefix, ...chunks]))
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 export function request(url: string, { method = 'GET', headers, personal, signal }: Ask = {}) {

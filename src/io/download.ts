@@ -3,6 +3,7 @@
 // Node and a page: `#download`. Leaves out downloading parts of one file at once.
 import { openPlace, request } from '#download'
 import { BurnishError, fail } from '../base/errors.js'
+import { digestOf, hexOfIntegrity } from './bytes.js'
 import type { Algorithm, Kept, Note, Place, Unfinished } from './place.js'
 import { reasonOf } from './source.js'
 
@@ -85,7 +86,7 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
   const at = checkUrl(url)
   const here = `download ${shown(at)}`
   const wanted = digestsOf(options, here)
-  const key = wanted[0]?.key ?? `url-${await sha256Of(url)}`
+  const key = wanted[0]?.key ?? `url-${await digestOf('sha256', new TextEncoder().encode(url))}`
   const place = openPlace(options.cache, key)
   signal?.throwIfAborted()
 
@@ -416,23 +417,12 @@ function digestsOf({ sha256, sha512, gitSha1 }: DownloadOptions, here: string): 
     wanted.push({ word, algorithm, hex: lower, key: `${kind}-${lower}` })
   }
   add('SHA-256', 'sha256', 'sha256', 64, sha256)
-  add('SHA-512', 'sha512', 'sha512', 128, fromIntegrity(sha512))
+  add('SHA-512', 'sha512', 'sha512', 128, sha512 && (hexOfIntegrity(sha512) ?? sha512))
   add(GIT, 'sha1', 'git', 40, gitSha1)
   return wanted
 }
 
-function fromIntegrity(text: string | undefined): string | undefined {
-  const base64 = /^sha512-([A-Za-z0-9+/]{86}==)$/.exec(text ?? '')?.[1]
-  if (base64 === undefined) return text
-  return Array.from(atob(base64), (c) => c.charCodeAt(0).toString(16).padStart(2, '0')).join('')
-}
-
 const gitPrefix = (size: number) => new TextEncoder().encode(`blob ${size}\0`)
-
-async function sha256Of(text: string): Promise<string> {
-  const bytes = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
-  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, '0')).join('')
-}
 
 /** Whether the cache still holds what was put there. */
 async function isIntact(

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { BurnishError } from '../base/errors.js'
+import { joined } from './bytes.js'
 import { addressed } from './folder.browser.js'
 import { loadState, openTensors } from './load.js'
 import { writeNpy, writeNpz } from './npy.js'
@@ -18,7 +19,6 @@ import { saveTensors } from './save.js'
 import { readShardIndex, shardSafetensors } from './shards.js'
 import { aheadSource, bytesSource, fileSource, httpSource } from './source.js'
 import { encode, type StoredTensor } from './values.js'
-import { joined } from './zip-write.js'
 
 const large = encode({
   dtype: 'float32',

@@ -4,6 +4,7 @@
 import { openPlace } from '#download'
 import { installedFile, registryFor, unzipped } from '#packages'
 import { BurnishError, fail } from '../base/errors.js'
+import { digestOf, hexOfIntegrity } from './bytes.js'
 import { type Downloaded, type DownloadOptions, download, type Progress } from './download.js'
 import { DEFAULT_REGISTRY } from './npmrc.js'
 import { readTar } from './tar.js'
@@ -97,13 +98,9 @@ async function installed(pin: PackagePin, file: PackageFile): Promise<FoundFile 
   const there = await installedFile(pin.name, file.path)
   if (there === undefined) return undefined
   const bytes = await there.bytes()
-  if (bytes.length !== file.size || (await sha256Of(bytes)) !== file.sha256) return undefined
+  if (bytes.length !== file.size || (await digestOf('sha256', bytes)) !== file.sha256)
+    return undefined
   return { path: there.path, by: 'installed', bytes: () => there.bytes() }
-}
-
-async function sha256Of(bytes: Uint8Array): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>)
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 /** Files that a server has in a folder. */
@@ -140,7 +137,7 @@ async function fetchArchive(
   files: readonly PackageFile[],
   options: PackageOptions,
 ): Promise<void> {
-  const place = openPlace(options.cache, archiveKey(pin.integrity))
+  const place = openPlace(options.cache, `sha512-${hexOfIntegrity(pin.integrity)}`)
   // An archive that was fetched and not yet unpacked needs no registry.
   const kept = await place.kept()
   if (options.offline && kept === undefined)
@@ -161,13 +158,6 @@ async function fetchArchive(
     // All that is wanted of it is in the cache by itself.
     await (await place.kept())?.remove()
   }
-}
-
-function archiveKey(integrity: string): string {
-  const digits = Array.from(atob(integrity.slice('sha512-'.length)), (c) =>
-    c.charCodeAt(0).toString(16).padStart(2, '0'),
-  )
-  return `sha512-${digits.join('')}`
 }
 
 /** Where the registry says the archive is, after a look at what it says of its hash. */

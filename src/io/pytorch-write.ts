@@ -2,6 +2,7 @@
 // protocol 2, OrderedDict for what holds tensors, storages aligned to 64 bytes. After torch/serialization.py.
 import { fail } from '../base/errors.js'
 import type { Shape } from '../base/shape.js'
+import { joined } from './bytes.js'
 import { storageTypes } from './pytorch-tensors.js'
 import {
   encode,
@@ -10,7 +11,7 @@ import {
   type HostTensor,
   type StoredTensor,
 } from './values.js'
-import { joined, zipParts } from './zip-write.js'
+import { zipParts } from './zip-write.js'
 
 /** What a checkpoint can hold: tensors, plain values, and lists, objects and Maps of them. */
 export type PytorchWritable =

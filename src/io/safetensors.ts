@@ -6,10 +6,10 @@
 // offsets relative to the data; `__metadata__` maps strings to strings. Leaves out the sub-byte types.
 import { fail } from '../base/errors.js'
 import { type Shape, showShape } from '../base/shape.js'
+import { joined } from './bytes.js'
 import { type Json, parseJson } from './json.js'
 import { plainBytes, type Reading, readFrom, readNow, type Source } from './source.js'
 import { type FileDType, fileItemSize, type StoredTensor } from './values.js'
-import { joined } from './zip-write.js'
 
 export interface Safetensors {
   readonly tensors: ReadonlyMap<string, StoredTensor>

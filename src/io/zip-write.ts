@@ -2,6 +2,7 @@
 // content gives the same bytes.
 import { deflateSync } from 'fflate'
 import { fail } from '../base/errors.js'
+import { joined } from './bytes.js'
 import { crc32 } from './crc32.js'
 
 /** How `zipParts` and `writeZip` write. */
@@ -134,17 +135,6 @@ function ending(directory: readonly Uint8Array[], start: number, zip64: boolean)
   record.add(0x06054b50, 4).add(0, 2).add(0, 2).add(short, 2).add(short, 2)
   record.add(Math.min(size, IN_ZIP64), 4).add(Math.min(start, IN_ZIP64), 4).add(0, 2)
   return record.done()
-}
-
-/** The parts as one array. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
 
 /** An archive of named bytes, in their order; the same content gives the same bytes. */

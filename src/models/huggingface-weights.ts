@@ -2,6 +2,7 @@
 // PyTorch's pytorch_model.bin likewise. Tensors are read one at a time, when they are asked for.
 import { fail } from '../base/errors.js'
 import { type Shape, sizeOf } from '../base/shape.js'
+import { joined } from '../io/bytes.js'
 import type { Repository } from '../io/hub.js'
 import { openPytorch, PytorchTensor } from '../io/pytorch.js'
 import { openSafetensors } from '../io/safetensors.js'
@@ -106,12 +107,7 @@ export function stacked(parts: readonly StoredTensor[], where: string): StoredTe
   for (const part of others)
     if (part.dtype !== dtype || sizeOf(part.shape.slice(1)) !== rest)
       fail(`${where}: its parts have different types or shapes`)
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.bytes.length, 0))
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part.bytes, at)
-    at += part.bytes.length
-  }
+  const bytes = joined(parts.map((part) => part.bytes))
   const rows = parts.reduce((sum, part) => sum + part.shape[0], 0)
   return { dtype, shape: [rows, ...shape.slice(1)], bytes }
 }

@@ -1,6 +1,7 @@
 // The files of a checkpoint: their names, what checkpoint.json holds, and the checks when they are read. What a checkpoint
 // is, and how it is saved, stands in checkpoint.ts.
 import { BurnishError, fail } from '../base/errors.js'
+import { digestOf } from '../io/bytes.js'
 import { type FileSystem, joinPath } from './files.js'
 import { type Json, jsonText, parsedJson } from './json.js'
 
@@ -27,10 +28,7 @@ export interface State {
   readonly files: { readonly [name: string]: { readonly bytes: number; readonly sha256: string } }
 }
 
-export async function sha256(bytes: Uint8Array): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes.slice()))
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')
-}
+export const sha256 = (bytes: Uint8Array): Promise<string> => digestOf('sha256', bytes)
 
 /** checkpoint.json: its own hash is over the text of `state`, on the line before. */
 export async function indexText(state: State): Promise<string> {

@@ -1,5 +1,6 @@
 // TensorFlow.js models: layers models become Keras layers, graph models TensorFlow operators, both trainable.
 import { fail } from '../../base/errors.js'
+import { joined } from '../bytes.js'
 import type { GraphModule } from '../graph/module.js'
 import { buildModel, freezeAsWritten, type KerasModel } from '../keras/model.js'
 import { assignNamed } from '../keras/weights.js'
@@ -89,19 +90,8 @@ async function readWeights(
   const tensors = new Map<string, HostTensor>()
   for (const { paths, weights } of groups) {
     const shards = await Promise.all(paths.map((path) => files.shard(path)))
-    for (const [name, tensor] of decodeGroup(weights, joined(shards), files.where))
-      tensors.set(name, tensor)
+    const whole = shards.length === 1 ? shards[0] : joined(shards)
+    for (const [name, tensor] of decodeGroup(weights, whole, files.where)) tensors.set(name, tensor)
   }
   return tensors
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0]
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
