@@ -3,20 +3,10 @@
 // Frozen means: no gradient, no state in the optimizer, batch norm with its running statistics (which do not move),
 // dropout off. Without the second half "frozen" layers drift: the running statistics of the new task replace those the
 // weights were trained with. After Keras' `trainable = false`; fastai's `train_bn` is `trainNorm`.
-import {
-  BatchNorm1d,
-  BatchNorm2d,
-  BatchNorm3d,
-  GroupNorm,
-  InstanceNorm1d,
-  InstanceNorm2d,
-  InstanceNorm3d,
-  LayerNorm,
-  RMSNorm,
-} from '../nn/layers/normalization.js'
+import { sizeOf } from '../base/shape.js'
+import * as norms from '../nn/layers/normalization.js'
 import type { AnyModule } from '../nn/module.js'
-import type { Parameter } from '../tensor/parameter.js'
-import { type Selector, select } from './select.js'
+import { ownParameters, type Selector, select } from './select.js'
 
 /** How `freeze` treats normalisation. */
 export interface FreezeOptions {
@@ -31,15 +21,15 @@ export interface Trained {
 }
 
 const NORMS = [
-  BatchNorm1d,
-  BatchNorm2d,
-  BatchNorm3d,
-  GroupNorm,
-  InstanceNorm1d,
-  InstanceNorm2d,
-  InstanceNorm3d,
-  LayerNorm,
-  RMSNorm,
+  norms.BatchNorm1d,
+  norms.BatchNorm2d,
+  norms.BatchNorm3d,
+  norms.GroupNorm,
+  norms.InstanceNorm1d,
+  norms.InstanceNorm2d,
+  norms.InstanceNorm3d,
+  norms.LayerNorm,
+  norms.RMSNorm,
 ] as const
 
 /** Whether a module is one that normalises. */
@@ -47,7 +37,7 @@ export function isNorm(module: AnyModule): boolean {
   return NORMS.some((norm) => module instanceof norm)
 }
 
-/** Modules without parameters that were frozen by name, and norms that were left out: what parameters alone do not tell. */
+// What parameters alone do not tell: modules without any that were frozen by name, and norms that were left out.
 const named = new WeakSet<AnyModule>()
 const exempt = new WeakSet<AnyModule>()
 
@@ -107,7 +97,7 @@ export function trained(model: AnyModule): Trained {
   let trainable = 0
   let frozen = 0
   for (const parameter of model.parameters()) {
-    const size = parameter.shape.reduce((product, length) => product * length, 1)
+    const size = sizeOf(parameter.shape)
     if (parameter.trainable) trainable += size
     else frozen += size
   }
@@ -125,10 +115,4 @@ function settle(model: AnyModule): void {
     for (const child of module.children()) visit(child, module.staysInEval)
   }
   visit(model, false)
-}
-
-/** Those a module has itself, not its children. */
-function ownParameters(module: AnyModule): readonly Parameter[] {
-  const below = new Set(module.children().flatMap((child) => child.parameters()))
-  return module.parameters().filter((parameter) => !below.has(parameter))
 }

@@ -8,7 +8,7 @@ import { sizeOf } from '../base/shape.js'
 import { ModuleDict, ModuleList, Sequential } from '../nn/containers.js'
 import type { AnyModule } from '../nn/module.js'
 import type { Parameter } from '../tensor/parameter.js'
-import { type Selector, select, statePaths } from './select.js'
+import { ownParameters, type Selector, select, statePaths } from './select.js'
 
 /** Parameters that lie at one depth of a network. */
 export interface LayerGroup {
@@ -20,9 +20,9 @@ export interface LayerGroup {
 /**
  * The layers of a model in order, from its stem to its head, each with the parameters it is first to use: of a ResNet
  * the stem, each block, and `fc`; of a transformer the embeddings, each layer, and the head. Layers with nothing but
- * vectors, such as a norm after a convolution, and parameters between layers, such as a class token, belong to the layer
- * before them. With `groups` given, a list of
- * selectors in order, those, and whatever they leave out joins the first.
+ * vectors, such as a norm after a convolution, and parameters between layers, such as a class token, belong to the
+ * layer before them. With `groups` given, a list of selectors in order, those, and whatever they leave out joins the
+ * first.
  *
  * @throws BurnishError when a selector of `groups` means nothing, or two mean the same parameter.
  */
@@ -69,7 +69,7 @@ function byStructure(model: AnyModule): LayerGroup[] {
   }
   const most = valuesIn(model) / 2
   const visit = (module: AnyModule) => {
-    add(paths.get(module) ?? '', directOf(module), true)
+    add(paths.get(module) ?? '', ownParameters(module), true)
     for (const child of module.children())
       if (opens(child, module, most)) visit(child)
       else add(paths.get(child) ?? '', child.parameters())
@@ -86,8 +86,8 @@ const heavy = (module: AnyModule) =>
   module.parameters().some((parameter) => parameter.shape.length > 1)
 
 /**
- * Whether a module is a row of layers, or the way to one: what holds most of the model, or has one list and norms around
- * it, as a transformer's encoder. Blocks in a list stay whole.
+ * Whether a module is a row of layers, or the way to one: what holds most of the model, or has one list and norms
+ * around it, as a transformer's encoder. Blocks in a list stay whole.
  */
 function opens(module: AnyModule, parent: AnyModule, most: number): boolean {
   if (isList(module)) return true
@@ -99,19 +99,13 @@ function opens(module: AnyModule, parent: AnyModule, most: number): boolean {
 const valuesIn = (module: AnyModule) =>
   module.parameters().reduce((sum, { shape }) => sum + sizeOf(shape), 0)
 
-/** Those a module has itself, not its children. */
-function directOf(module: AnyModule): readonly Parameter[] {
-  const below = new Set(module.children().flatMap((child) => child.parameters()))
-  return module.parameters().filter((parameter) => !below.has(parameter))
-}
-
 /** Rates and decay of the groups `parameterGroups` makes. */
 export interface ParameterGroupOptions {
   /** The head's learning rate. */
   readonly lr: number
   /** The rate of all layers but the last; by default the head's. Its own decay begins at the layer below the head. */
   readonly backboneLr?: number
-  /** A layer's rate is that of the one after it times this; 1 (default) for all the same, 0.75 is usual for transformers. */
+  /** A layer's rate is that of the one after it times this; 1 (default): all the same; 0.75 is usual for transformers. */
   readonly layerDecay?: number
   /** Of parameters with two or more dimensions. Default 0.01. */
   readonly weightDecay?: number

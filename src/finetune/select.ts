@@ -36,6 +36,12 @@ export function statePaths(model: AnyModule): Map<AnyModule, string> {
   return paths
 }
 
+/** The parameters a module has itself, not its children. */
+export function ownParameters(module: AnyModule): readonly Parameter[] {
+  const below = new Set(module.children().flatMap((child) => child.parameters()))
+  return module.parameters().filter((parameter) => !below.has(parameter))
+}
+
 const SPECIAL = /[.+^$()|[\]\\]/g
 
 /** The expression a glob stands for, over whole names. */
