@@ -1,12 +1,12 @@
 // A LoRA adapter of a whole model: put on, trained, saved in PEFT's layout, merged into the weights and taken out.
 import { fail } from '../base/errors.js'
 import { Linear } from '../nn/layers/linear.js'
-import type { HostValues } from '../nn/load.js'
+import { type HostValues, type LoadOptions, type LoadReport, load } from '../nn/load.js'
 import type { AnyModule } from '../nn/module.js'
 import { Parameter } from '../tensor/parameter.js'
 import type { Tensor } from '../tensor/tensor.js'
 import { freeze } from './freeze.js'
-import { type Adaptable, checkAdaptable, isAdaptable, LoraBranch } from './lora.js'
+import { type Adaptable, isAdaptable, LoraBranch, refuse } from './lora.js'
 import { type Selector, select, statePaths } from './select.js'
 import { headOf } from './surgery.js'
 
@@ -19,8 +19,8 @@ export interface LoraOptions {
   /** Of the adapters' inputs, in training. Default 0. */
   readonly dropout?: number
   /**
-   * The layers: globs of their paths, or of modules that contain them. By default all linear layers (`all-linear`), or where a model has
-   * none but its head, all convolutions without groups; never what is in `train`.
+   * The layers: globs of their paths, or of modules that contain them. By default all linear layers (`all-linear`), or
+   * where a model has none but its head, all convolutions without groups; never what is in `train`.
    */
   readonly targets?: Selector
   /** What is trained in full and saved with the adapter: by default the head, the model's last layer. */
@@ -152,7 +152,7 @@ export class LoraAdapter {
     }
   }
 
-  /** Adds the adapters into the layers' weights; the model then needs no more time than without. `unmerge` undoes it. */
+  /** Adds the adapters into the layers' weights; then the model needs no more time than without. `unmerge` undoes it. */
   merge(): void {
     if (this.#merged !== undefined) fail('LoraAdapter.merge: it is merged already')
     const before = new Map<string, Parameter>()
@@ -195,30 +195,14 @@ export class LoraAdapter {
   }
 
   /**
-   * Sets adapter and head from what `stateDict()` gave, as such or as host values from a file.
+   * Sets adapter and head from what `stateDict()` gave, as such or as host values from a file; see Module.loadStateDict.
    * @throws BurnishError listing what is missing, unexpected, or of another shape; then nothing was set.
    */
-  loadStateDict(values: { readonly [name: string]: Tensor | HostValues }): void {
-    const own = this.stateDict()
-    const problems = [
-      ...Object.keys(own)
-        .filter((name) => !Object.hasOwn(values, name))
-        .map((name) => `missing ${name}`),
-      ...Object.keys(values)
-        .filter((name) => own[name] === undefined)
-        .map((name) => `unexpected ${name}`),
-      ...Object.keys(own)
-        .filter((name) => Object.hasOwn(values, name))
-        .filter((name) => `${values[name].shape}` !== `${own[name].shape}`)
-        .map((name) => `${name} is [${values[name].shape}], the adapter has [${own[name].shape}]`),
-    ]
-    if (problems.length > 0) fail(`LoraAdapter.loadStateDict: ${problems.join('; ')}`)
-    for (const [name, parameter] of Object.entries(own)) {
-      const value = values[name]
-      parameter.set(
-        'data' in value && typeof value.data !== 'function' ? value.data : (value as Tensor),
-      )
-    }
+  loadStateDict(
+    values: { readonly [name: string]: Tensor | HostValues },
+    options: LoadOptions = {},
+  ): LoadReport {
+    return load('LoraAdapter', this.stateDict(), values, options)
   }
 }
 
@@ -243,7 +227,7 @@ function targetsOf(
     const exact = new Set<unknown>(Array.isArray(selector) ? selector : [selector])
     for (const [module, path] of all) {
       if (isAdaptable(module) && meant.has(module)) found.set(path, module)
-      else if (exact.has(path) && module.children().length === 0) checkAdaptable(path, module)
+      else if (exact.has(path) && module.children().length === 0) refuse(path, module)
     }
   }
   if (found.size === 0)

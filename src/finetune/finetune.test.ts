@@ -299,6 +299,8 @@ describe('LoRA', () => {
       expect(Object.keys(saved)).toContain('base_model.model.head.weight')
       expect(adapter.config.modules_to_save).toEqual(['head'])
       const second = addLora(base, options)
+      const { 'base_model.model.head.bias': _, ...partial } = saved
+      expect(() => second.loadStateDict(partial)).toThrow('missing are base_model.model.head.bias')
       second.loadStateDict(saved)
       base.eval()
       expect(await base.forward(x).data()).toEqual(learned)

@@ -6,14 +6,15 @@
 import { fail } from '../base/errors.js'
 import * as F from '../nn/functional/dropout.js'
 import * as init from '../nn/init.js'
-import { Conv1d, Conv2d, Conv3d } from '../nn/layers/convolution.js'
+import type { Conv2d } from '../nn/layers/convolution.js'
 import { Linear } from '../nn/layers/linear.js'
 import { type AnyModule, Module } from '../nn/module.js'
 import { Parameter } from '../tensor/parameter.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { type Conv, isConv } from './surgery.js'
 
 /** What a LoRA adapter can be put on. */
-export type Adaptable = Linear | Conv1d | Conv2d | Conv3d
+export type Adaptable = Linear | Conv
 
 /** The form of one adapter. */
 export interface BranchOptions {
@@ -23,15 +24,12 @@ export interface BranchOptions {
   readonly dora: boolean
 }
 
-const KINDS = [Conv1d, Conv2d, Conv3d] as const
-
 /** Whether LoRA has a form for this layer: a linear one, or a convolution without groups. */
 export function isAdaptable(module: AnyModule): module is Adaptable {
-  if (module instanceof Linear) return true
-  return KINDS.some((kind) => module instanceof kind) && groupsOf(module as Conv2d) === 1
+  return module instanceof Linear || (isConv(module) && groupsOf(module) === 1)
 }
 
-const groupsOf = (convolution: Conv1d | Conv2d | Conv3d) => convolution.options.groups ?? 1
+const groupsOf = (convolution: Conv) => convolution.options.groups ?? 1
 
 /** The adapter of one layer: A into `r` channels, B out of them. */
 export class LoraBranch extends Module {
@@ -108,11 +106,10 @@ function lengths(weight: Tensor): Tensor {
   return weight.flatten(1).square().sum(1).sqrt()
 }
 
-/** Refuses layers that have no adapter of this kind, with the reason. */
-export function checkAdaptable(path: string, module: AnyModule): Adaptable {
-  if (isAdaptable(module)) return module
-  const groups = KINDS.some((kind) => module instanceof kind) ? groupsOf(module as Conv2d) : 1
-  throw fail(
+/** Refuses a layer that is not adaptable, with the reason. */
+export function refuse(path: string, module: AnyModule): never {
+  const groups = isConv(module) ? groupsOf(module) : 1
+  return fail(
     groups > 1
       ? `addLora: ${path} is a convolution with ${groups} groups; LoRA is for linear layers and convolutions without groups`
       : `addLora: ${path} is a ${module.constructor.name}; LoRA is for linear layers and convolutions`,

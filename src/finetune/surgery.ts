@@ -10,9 +10,9 @@ import { Parameter } from '../tensor/parameter.js'
 import { concat, type Tensor } from '../tensor/tensor.js'
 import { globToRegExp, matches } from './select.js'
 
-type Conv = Conv1d | Conv2d | Conv3d
+export type Conv = Conv1d | Conv2d | Conv3d
 
-const isConv = (module: AnyModule): module is Conv =>
+export const isConv = (module: AnyModule): module is Conv =>
   module instanceof Conv1d || module instanceof Conv2d || module instanceof Conv3d
 
 /** What a new head is for. */
