@@ -251,6 +251,20 @@ describe.each(cases)('attention: $name', (at) => {
   })
 })
 
+it('reads what comes in where a view of it takes positions apart', () => {
+  const [q, k, v] = [0, 1, 2].map(() => input({}, [2, 64, 12], 'float32'))
+  const w = input({}, [2, 8, 8, 12], 'float32')
+  const seen = attend(q, k, v, { scale: 0.3, causal: false, masks: [], kept: undefined })
+  const turned = permute(reshape(seen, w.shape), [0, 2, 1, 3])
+  const found = gradients(reduce('sum', [0, 1, 2, 3], map('mul', turned, w)), [q, k, v])
+  const graph = { outputs: found.filter((node) => node !== undefined), updates: [] }
+  const data = dataOf([q, k, v, w])
+  const bind = (node: InputNode) => contentOf(data, node)
+  const ran = runGraph(graph, bind)
+  expect(kernels(ran.program)).toContain('attention')
+  close(ran.outputs, interpret(graph, bind).outputs)
+})
+
 describe('what attention does with memory', () => {
   const memoryOf = (length: number, attention: boolean) => {
     const { graph } = build({

@@ -61,10 +61,7 @@ export function belongTogether(a: AttentionNode, b: AttentionNode): boolean {
 export function isRead(user: Node, arg: Node): boolean {
   if (!isAttention(user)) return false
   const { masks, keep } = attentionParts(user)
-  const { query, key, value, logSum, seen, G } = attentionParts(user)
-  return (
-    (masks.includes(arg) || arg === keep) && ![query, key, value, logSum, seen, G].includes(arg)
-  )
+  return (masks.includes(arg) || arg === keep) && !operandsOf(user).includes(arg)
 }
 
 /** The operands that lie in memory. */
@@ -97,9 +94,8 @@ export function attentionDomain(
   const accesses = settleWith(domain, () => {
     const lead = domain.index.slice(0, rank)
     const [q, s, e, v] = domain.index.slice(rank)
-    const read = (part: Node | undefined, ...index: readonly Affine[]): Access[] => {
+    const read = (part: Node | undefined, at: readonly Affine[]): Access[] => {
       if (part === undefined) return []
-      const at = [...lead, ...index]
       if (inMemory(part)) return [{ node: part, index: at, inside: [] }]
       try {
         return accessesOf(part, at, domain.space, inMemory)
@@ -111,21 +107,15 @@ export function attentionDomain(
       }
     }
     const { query, key, value, masks, keep, logSum, seen, G } = parts
-    const inRows = (x: Node | undefined): Access[] => {
-      if (x === undefined) return []
-      const at = storedIndex([...lead, q, v])
-      return inMemory(x)
-        ? [{ node: x, index: at, inside: [] }]
-        : accessesOf(x, at, domain.space, inMemory)
-    }
+    const inRows = storedIndex([...lead, q, v])
     return [
-      ...read(query, q, e),
-      ...read(key, s, e),
-      ...read(value, s, v),
-      ...[...masks, keep].flatMap((mask) => read(mask, q, s)),
-      ...read(logSum, q),
-      ...inRows(seen),
-      ...inRows(G),
+      ...read(query, [...lead, q, e]),
+      ...read(key, [...lead, s, e]),
+      ...read(value, [...lead, s, v]),
+      ...[...masks, keep].flatMap((mask) => read(mask, [...lead, q, s])),
+      ...read(logSum, [...lead, q]),
+      ...read(seen, inRows),
+      ...read(G, inRows),
     ]
   })
   const [query, key, feature, column] = domain.index
