@@ -192,13 +192,13 @@ function calibrationOf(
   return { error: error / sure.length, bins: made }
 }
 
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
+export const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
 
 /** NaN of none. */
 const mean = (values: readonly number[]) => sum(values) / values.length
 
 /** The first of the greatest values, as argmax. */
-function greatest(values: ArrayLike<number>): number {
+export function greatest(values: ArrayLike<number>): number {
   let best = 0
   for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i
   return best

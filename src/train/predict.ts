@@ -6,6 +6,7 @@ import type { Module } from '../nn/module.js'
 import { compile } from '../tensor/compile.js'
 import { tensor } from '../tensor/create.js'
 import type { Tensor } from '../tensor/tensor.js'
+import { greatest, sum } from './classification.js'
 import { eachBatch } from './evaluate.js'
 
 interface PredictOptions {
@@ -96,13 +97,4 @@ export async function confusion(
     precision: diagonal.map((right, i) => right / said[i]),
     recall: diagonal.map((right, i) => right / sum(counts[i])),
   }
-}
-
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
-
-/** The first of the greatest values, as argmax. */
-function greatest(values: ArrayLike<number>): number {
-  let best = 0
-  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i
-  return best
 }
