@@ -52,7 +52,7 @@ describe('burnish export', () => {
     const model = create('squeezenet1_1', { numClasses: 3 })
     await saveState(weights, model.stateDict())
     const out = join(folder, 'zoo.onnx')
-    const options = { weights, numClasses: 3, input: '3,64,64', fixedBatch: true, json: true }
+    const options = { weights, numClasses: 3, input: [3, 64, 64], fixedBatch: true, json: true }
     const line = JSON.parse(await said(() => exportModel('squeezenet1_1', out, options)))
     expect(line).toMatchObject({ event: 'export', model: 'squeezenet1_1', batch: 'fixed' })
     const { graph } = decodeModel(new Uint8Array(readFileSync(out)), out)
@@ -85,8 +85,8 @@ describe('burnish export', () => {
   it('refuses names that nothing has, and shapes that do not fit', async () => {
     const options = { fixedBatch: false, json: false }
     await expect(exportModel('resnet81', 'x.onnx', options)).rejects.toThrow(/resnet18/)
-    await expect(exportModel('lenet', 'x.onnx', { ...options, input: '28,28' })).rejects.toThrow(
-      '--input 28,28 must be 3 whole numbers, such as 1,28,28',
+    await expect(exportModel('lenet', 'x.onnx', { ...options, input: [28, 28] })).rejects.toThrow(
+      '--input 28,28 must be 3 sizes, such as 1,28,28',
     )
   })
 })

