@@ -82,6 +82,7 @@ const cases: { readonly [name: string]: OperatorCase } = {
     exclusive: 1,
     reverse: 1,
   }),
+  'exclusive sums of nothing': one('CumSum', [floats([2, 0]), known([1], [])], { exclusive: 1 }),
   'a negative step from before the beginning': one('Slice', [
     floats([4]),
     known([-9]),

@@ -1,5 +1,6 @@
 // Reductions, positions of extremes, running sums and order.
 import type { Tensor } from '../../../tensor/tensor.js'
+import { cumulative } from '../../graph/along.js'
 import type { Call, Operator } from '../../graph/call.js'
 import type { Table } from './table.js'
 
@@ -40,24 +41,6 @@ const extreme =
     return first.neg().add(x.shape[axis] - 1)
   }
 
-/** Moved by one along an axis, beginning with 0. */
-function before(x: Tensor, axis: number): Tensor {
-  const widths = new Array<number>(2 * (x.shape.length - axis)).fill(0)
-  widths[2 * (x.shape.length - axis) - 2] = 1
-  return x.slice(0, x.shape[axis] - 1, { dim: axis }).pad(widths)
-}
-
-function cumsum(call: Call): Tensor {
-  const given = call.tensor(0)
-  const axis = call.axis(call.number(1, 'the axis'), given.shape.length)
-  const reverse = call.flag('reverse', false)
-  const x = reverse ? given.flip(axis) : given
-  const sums = x.cumsum(axis)
-  // Those before, by their places: a difference would lose what is not finite.
-  const y = call.flag('exclusive', false) ? before(sums, axis) : sums
-  return reverse ? y.flip(axis) : y
-}
-
 function topK(call: Call): Tensor[] {
   const x = call.tensor(0)
   const k = call.version < 10 ? call.int('k', 1) : call.number(1, 'k')
@@ -79,6 +62,6 @@ export const reductions: Table = {
   ReduceLogSumExp: reduction((x, dims, keep) => x.logsumexp(dims, keep)),
   ArgMax: { run: extreme(1) },
   ArgMin: { run: extreme(-1) },
-  CumSum: { run: cumsum },
+  CumSum: { run: (call) => cumulative(call, 'cumsum') },
   TopK: { run: topK },
 }

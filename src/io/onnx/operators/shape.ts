@@ -4,6 +4,7 @@ import { type Shape, sizeOf } from '../../../base/shape.js'
 import * as F from '../../../nn/functional.js'
 import { arange, ones } from '../../../tensor/create.js'
 import { concat, type Tensor, where } from '../../../tensor/tensor.js'
+import { cut } from '../../graph/along.js'
 import type { Call } from '../../graph/call.js'
 import { type HostValue, hostValue, knownConstant, MOST_KNOWN, tensorOf } from '../../graph/host.js'
 import { dtypeOf, type Table } from './table.js'
@@ -115,15 +116,9 @@ function sliced(call: Call): Tensor {
     if (step === 0) call.fail('a step is 0')
     const place = (at: number, least: number, most: number) =>
       Math.min(Math.max(at < 0 ? at + n : at, least), most)
-    if (step > 0) {
-      const from = place(start, 0, n)
-      x = x.slice(from, Math.max(place(ends[i], 0, n), from), { dim, step })
-      return
-    }
-    const from = place(start, 0, n - 1)
-    const to = place(ends[i], -1, n - 1)
-    const flipped = x.flip(dim)
-    x = flipped.slice(n - 1 - from, Math.max(n - 1 - to, n - 1 - from), { dim, step: -step })
+    const [least, most] = step > 0 ? [0, n] : [-1, n - 1]
+    const from = place(start, 0, most)
+    x = cut(x, dim, from, place(ends[i], least, most), step)
   })
   return x
 }

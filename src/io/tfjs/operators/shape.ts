@@ -1,7 +1,7 @@
 // TensorFlow's operators on shapes: what moves, joins, cuts, repeats and resizes, and reductions.
 import { sizeOf } from '../../../base/shape.js'
-import { full } from '../../../tensor/create.js'
 import { concat, stack, type Tensor } from '../../../tensor/tensor.js'
+import { cumulative, cut } from '../../graph/along.js'
 import type { Call, Operator, Operators } from '../../graph/call.js'
 import { hostValue } from '../../graph/host.js'
 import { resize } from '../../keras/space.js'
@@ -48,15 +48,6 @@ function reshape(call: Call): Tensor {
   const rest = sizeOf(shape.filter((n) => n !== -1))
   // −1 beside a 0 leaves open what it stands for.
   return x.reshape(...(rest === 0 ? shape.map((n) => Math.max(n, 0)) : shape))
-}
-
-/** Positions a step of which lies between begin and end, along one dimension. */
-function cut(x: Tensor, dim: number, begin: number, end: number, step: number): Tensor {
-  const size = x.shape[dim]
-  if (step > 0) return x.slice(begin, Math.max(end, begin), { dim, step })
-  // Backwards: begin is the last of the flipped.
-  const [from, to] = [size - 1 - begin, size - 1 - end]
-  return x.flip(dim).slice(from, Math.max(to, from), { dim, step: -step })
 }
 
 function stridedSlice(call: Call): Tensor {
@@ -244,23 +235,6 @@ const resizing = (mode: 'nearest' | 'bilinear'): Operator => ({
     })
   },
 })
-
-function cumulative(call: Call, fn: 'cumsum' | 'cumprod'): Tensor {
-  const x = call.tensor(0)
-  const axis = call.axis(call.number(1, 'its axis'), x.shape.length)
-  const reverse = call.flag('reverse', false)
-  const forward = reverse ? x.flip(axis) : x
-  let y = forward[fn](axis)
-  if (call.flag('exclusive', false)) {
-    const first = full(
-      x.shape.map((n, i) => (i === axis ? Math.min(n, 1) : n)),
-      fn === 'cumsum' ? 0 : 1,
-      { dtype: y.dtype },
-    )
-    y = concat([first, y.slice(0, Math.max(x.shape[axis] - 1, 0), { dim: axis })], axis)
-  }
-  return reverse ? y.flip(axis) : y
-}
 
 const MOST_FILLED = 2 ** 31
 
