@@ -8,6 +8,7 @@ import type { Node } from '../graph/node.js'
 import type { ViewOp } from '../graph/view.js'
 import {
   addAffine,
+  affineKey,
   constant,
   createNames,
   inside,
@@ -110,12 +111,17 @@ function whole(index: readonly Affine[]): Accessed {
 
 /** The bounds that the index can leave. */
 export function conditions(index: readonly Affine[], shape: Shape, space: Space): Inside[] {
-  const out: Inside[] = []
-  index.forEach((at, i) => {
-    const [least, most] = rangeOf(at, space)
-    if (least < 0 || most >= shape[i]) out.push(inside(at, shape[i]))
-  })
-  return out
+  return index.map((at, i) => inside(at, shape[i])).filter((one) => !alwaysHolds(one, space))
+}
+
+export function alwaysHolds({ affine, extent }: Inside, space: Space): boolean {
+  const [least, most] = rangeOf(affine, space)
+  return least >= 0 && most < extent
+}
+
+/** Each condition once. */
+export function distinct(list: readonly Inside[]): Inside[] {
+  return [...new Map(list.map((one) => [`${affineKey(one.affine)} ${one.extent}`, one])).values()]
 }
 
 // Note: divmod. A reshape pairs runs of dimensions of equal product. A lone dimension passes unchanged; in

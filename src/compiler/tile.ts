@@ -2,7 +2,7 @@
 // axis, splats of the operand that lacks it, summed loops clipped to where both operands exist.
 import { sizeOf } from '../base/shape.js'
 import type { Node } from '../graph/node.js'
-import { linear, rangeOf } from './access.js'
+import { alwaysHolds, distinct, linear } from './access.js'
 import {
   addAffine,
   affineKey,
@@ -292,7 +292,7 @@ class TileBuilder {
       // No tiled variable is in these conditions, so any place stands for all.
       const held = { affine: at(condition.affine, first), extent: condition.extent }
       if (!turn) {
-        if (!alwaysHolds(held, domain)) outside.push(held)
+        if (!alwaysHolds(held, domain.space)) outside.push(held)
       } else {
         const list = clipped.get(turn.variable.id)
         if (list) list.push(held)
@@ -342,16 +342,14 @@ class TileBuilder {
     const held = (place: Place) =>
       conditions
         .map(({ affine, extent }): Inside => ({ affine: at(affine, place), extent }))
-        .filter((condition) => !alwaysHolds(condition, domain))
-    const every = new Map<string, Inside>()
-    for (const place of places)
-      for (const condition of held(place)) every.set(affineKey(condition.affine), condition)
+        .filter((condition) => !alwaysHolds(condition, domain.space))
+    const every = distinct(places.flatMap(held))
     const whole = () => this.multiply(places, accumulators, at, width)
-    if (every.size === 0) {
+    if (every.length === 0) {
       whole()
       return
     }
-    b.when([...every.values()], whole, () => {
+    b.when(every, whole, () => {
       places.forEach((place, i) => {
         const one = () => this.multiply([place], [accumulators[i]], at, width)
         const own = held(place)
@@ -421,11 +419,6 @@ function shareInside(condition: Inside, domain: ContractDomain): number {
     if (value >= 0 && value < condition.extent) inside += count
   }
   return inside / all
-}
-
-function alwaysHolds(condition: Inside, domain: ContractDomain): boolean {
-  const [least, most] = rangeOf(condition.affine, domain.space)
-  return least >= 0 && most < condition.extent
 }
 
 function build(

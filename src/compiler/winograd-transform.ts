@@ -1,7 +1,7 @@
 // Transforms one tile of pixels, for all channels: forward's and those of the gradient for the weights. What lies outside
 // of the image is 0.
-import { rangeOf, type Space } from './access.js'
-import { affineKey, coefficientOf, constant, load, localOf, num, set, substitute } from './build.js'
+import { alwaysHolds, distinct, type Space } from './access.js'
+import { coefficientOf, constant, load, localOf, num, set, substitute } from './build.js'
 import type { Builder } from './builder.js'
 import type { Affine, Expr, Inside, Variable } from './kernel.js'
 import { turned } from './winograd-transforms.js'
@@ -33,10 +33,7 @@ export function transformTile(b: Builder, space: Space, tile: Tile): void {
   const held = (i: number, j: number) =>
     tile.inside
       .map(({ affine, extent }): Inside => ({ affine: at(affine, i, j), extent }))
-      .filter(({ affine, extent }) => {
-        const [least, most] = rangeOf(affine, space)
-        return least < 0 || most >= extent
-      })
+      .filter((condition) => !alwaysHolds(condition, space))
   const columns = (fetch: (value: Expr, i: number, j: number) => Expr) => {
     b.loop(channel, 0, tile.channels, lanes, () => {
       const d = along.map((i) =>
@@ -67,10 +64,8 @@ export function transformTile(b: Builder, space: Space, tile: Tile): void {
       )
       return localOf(local)
     })
-  const corners = new Map<string, Inside>()
-  for (const i of [0, size - 1])
-    for (const j of [0, size - 1])
-      for (const one of held(i, j)) corners.set(`${affineKey(one.affine)} ${one.extent}`, one)
-  if (corners.size === 0) whole()
-  else b.when([...corners.values()], whole, clipped)
+  const ends = [0, size - 1]
+  const corners = distinct(ends.flatMap((i) => ends.flatMap((j) => held(i, j))))
+  if (corners.length === 0) whole()
+  else b.when(corners, whole, clipped)
 }
