@@ -40,7 +40,7 @@ export interface PlainGraph {
   readonly nodes: readonly PlainNode[]
 }
 
-export function isGraph(value: Attribute | undefined): value is PlainGraph {
+function isGraph(value: Attribute | undefined): value is PlainGraph {
   return typeof value === 'object' && 'nodes' in value
 }
 
@@ -65,7 +65,7 @@ export function readsOf(node: PlainNode): string[] {
 }
 
 /** What a graph reads without defining it. */
-export function freeNames(graph: PlainGraph): string[] {
+function freeNames(graph: PlainGraph): string[] {
   const known = new Set([...graph.inputs.map(({ name }) => name), ...graph.constants.keys()])
   for (const node of graph.nodes) for (const name of node.outputs) known.add(name)
   const read = [...graph.nodes.flatMap(readsOf), ...graph.outputs]

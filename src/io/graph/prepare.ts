@@ -14,7 +14,7 @@ import {
   showNode,
   subgraphs,
 } from './plain.js'
-import { type Role, rolesOf } from './roles.js'
+import { isFloatConstant, type Role, rolesOf } from './roles.js'
 import { runOperator } from './run.js'
 
 type Constant = StoredTensor | HostTensor
@@ -71,13 +71,12 @@ export function prepared(graph: PlainGraph, table: OperatorTable, options: Graph
 /** The role of a constant: what the caller says of floats, else what the rule says. */
 function chosen(
   name: string,
-  { dtype, shape }: Constant,
+  constant: Constant,
   role: Role | undefined,
   { parameters }: GraphOptions,
 ): Role | undefined {
-  if (role === 'state' || parameters === undefined || !/^(F|BF|float|bfloat)/.test(dtype))
-    return role
-  const wanted = parameters(name, shape)
+  if (role === 'state' || parameters === undefined || !isFloatConstant(constant)) return role
+  const wanted = parameters(name, constant.shape)
   if (wanted === undefined) return role
   return wanted ? 'parameter' : undefined
 }
