@@ -1,8 +1,8 @@
-// A model's messages as a plain graph: names checked, attributes typed, constants gathered, functions of the model put in
-// the place of their calls.
+// A model's messages as a plain graph: names checked, attributes typed, constants gathered, functions of the model put
+// in the place of their calls.
 import { fail } from '../../base/errors.js'
 import type { Attribute, PlainGraph, PlainInput, PlainNode } from '../graph/plain.js'
-import { hostDType, type StoredTensor } from '../values.js'
+import { encode, hostDType, type StoredTensor } from '../values.js'
 import { inlined } from './functions.js'
 import { type ExternalData, fileType, int64s, storedOf, typeName } from './tensors.js'
 import type { Graph, Model, Node, ValueInfo, Attribute as WireAttribute } from './wire.js'
@@ -18,7 +18,7 @@ export interface Read {
 }
 
 /** An operator's name: that of ONNX's own plain, others behind their domain, `com.microsoft.Gelu`. */
-export function operatorName({ domain = '', opType = '' }: Node): string {
+function operatorName({ domain = '', opType = '' }: Node): string {
   return domain === '' || domain === 'ai.onnx' ? opType : `${domain}.${opType}`
 }
 
@@ -177,17 +177,12 @@ function attributeOf(
 
 /** The tensor a Constant node gives, in any of its attributes. */
 function constantOf({ attributes, name, outputs }: PlainNode, where: string): StoredTensor {
-  const bytes = (typed: ArrayBufferView) =>
-    new Uint8Array(typed.buffer, typed.byteOffset, typed.byteLength)
-  const floats = (list: readonly number[], shape: readonly number[]): StoredTensor => ({
-    dtype: 'F32',
-    shape,
-    bytes: bytes(Float32Array.from(list)),
-  })
-  const integers = (list: readonly number[], shape: readonly number[]): StoredTensor => ({
+  const floats = (data: readonly number[], shape: readonly number[]): StoredTensor =>
+    encode({ dtype: 'float32', shape, data: Float32Array.from(data) })
+  const integers = (data: readonly number[], shape: readonly number[]): StoredTensor => ({
     dtype: 'I64',
     shape,
-    bytes: bytes(int64s(list)),
+    bytes: new Uint8Array(int64s(data).buffer),
   })
   const isNumber = (x: unknown): x is number => typeof x === 'number'
   for (const [key, value] of attributes) {

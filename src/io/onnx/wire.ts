@@ -1,5 +1,5 @@
-// ONNX's messages (onnx.proto, Apache-2.0), as far as models of networks use them: types, tables, and reading and writing a
-// model. Documentation strings, training information and annotations are skipped.
+// ONNX's messages (onnx.proto, Apache-2.0), as far as models of networks use them: types, tables, and reading and writing
+// a model. Training information and annotations are skipped.
 import { decodeMessage, encodeMessage, type MessageTable, message } from './codec.js'
 
 export interface StringStringEntry {
@@ -38,7 +38,6 @@ export interface Tensor {
   readonly dataType?: number
   readonly floatData?: ArrayLike<number>
   readonly int32Data?: readonly number[]
-  readonly stringData?: readonly Uint8Array[]
   readonly int64Data?: readonly number[]
   readonly name?: string
   readonly rawData?: Uint8Array
@@ -47,12 +46,6 @@ export interface Tensor {
   readonly externalData?: readonly StringStringEntry[]
   /** 1: in externalData. */
   readonly dataLocation?: number
-}
-
-export interface SparseTensor {
-  readonly values?: Tensor
-  readonly indices?: Tensor
-  readonly dims?: readonly number[]
 }
 
 /** Kinds of attributes, by ONNX's numbers. */
@@ -87,7 +80,6 @@ export interface Attribute {
   readonly type?: number
   /** Inside of a function: the attribute of the calling node it stands for. */
   readonly refAttrName?: string
-  readonly sparseTensor?: SparseTensor
 }
 
 export interface Node {
@@ -135,7 +127,8 @@ export interface Graph {
   readonly input?: readonly ValueInfo[]
   readonly output?: readonly ValueInfo[]
   readonly valueInfo?: readonly ValueInfo[]
-  readonly sparseInitializer?: readonly SparseTensor[]
+  /** Only whether there are any. */
+  readonly sparseInitializer?: readonly object[]
 }
 
 export interface OperatorSetId {
@@ -180,7 +173,6 @@ const TENSOR = message('Tensor', {
   2: { key: 'dataType', kind: 'int' },
   4: { key: 'floatData', kind: 'float', list: true, packed: true },
   5: { key: 'int32Data', kind: 'int', list: true, packed: true },
-  6: { key: 'stringData', kind: 'bytes', list: true },
   7: { key: 'int64Data', kind: 'int', list: true, packed: true },
   8: { key: 'name', kind: 'text' },
   9: { key: 'rawData', kind: 'bytes' },
@@ -190,11 +182,7 @@ const TENSOR = message('Tensor', {
   14: { key: 'dataLocation', kind: 'int' },
 })
 
-const SPARSE_TENSOR = message('SparseTensor', {
-  1: { key: 'values', kind: () => TENSOR },
-  2: { key: 'indices', kind: () => TENSOR },
-  3: { key: 'dims', kind: 'int', list: true },
-})
+const SPARSE_TENSOR = message('SparseTensor', {})
 
 const ATTRIBUTE = message('Attribute', {
   1: { key: 'name', kind: 'text' },
@@ -208,7 +196,6 @@ const ATTRIBUTE = message('Attribute', {
   9: { key: 'strings', kind: 'bytes', list: true },
   20: { key: 'type', kind: 'int' },
   21: { key: 'refAttrName', kind: 'text' },
-  22: { key: 'sparseTensor', kind: () => SPARSE_TENSOR },
 })
 
 const NODE = message('Node', {
