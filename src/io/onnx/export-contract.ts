@@ -1,7 +1,7 @@
 // Contractions as ONNX operators: convolutions as Conv and ConvTranspose, products of matrices as Gemm and MatMul,
 // other sums of products as Einsum. An index that is none of these is first read with Gather at positions computed now,
 // from an operand that ends in a zero for what lies outside; then it is Einsum too.
-import { type Shape, sameShape } from '../../base/shape.js'
+import { type Shape, sameShape, sizeOf } from '../../base/shape.js'
 import { type Contract, type Index, isPlain } from '../../graph/contract.js'
 import type { NodeOf } from '../../graph/node.js'
 import { type Builder, numberOf, type Value } from './export-model.js'
@@ -84,9 +84,7 @@ function convolution(
   const weight = reshape(b, filled(b, w, wShape), [groups * first, second, ...kernel])
   const shape = [extents[0], groups * extents[o], ...output]
   const plan = { ...sizes, kernel }
-  const made = transposed
-    ? convTranspose(b, x, weight, plan, groups, shape)
-    : conv(b, x, weight, plan, groups, shape)
+  const made = (transposed ? convTranspose : conv)(b, x, weight, plan, groups, shape)
   return made && reshape(b, made, extents.slice(0, rank))
 }
 
@@ -127,14 +125,25 @@ export function endPadding(
   return Math.max(0, (output - 1) * stride + dilation * (kernel - 1) + 1 - input - low)
 }
 
-function conv(
+/** Writes a convolution of x [N, C, .., n, ..] by a weight; undefined where its operator cannot. */
+type Writer = (
   b: Builder,
   x: Value,
   weight: Value,
   s: Spatial,
   groups: number,
   shape: Shape,
-): Value | undefined {
+) => Value | undefined
+
+const attributesOf = (s: Spatial, high: readonly number[], groups: number) => ({
+  kernel_shape: s.kernel,
+  strides: s.stride,
+  pads: [...s.padding, ...high],
+  dilations: s.dilation,
+  group: groups,
+})
+
+const conv: Writer = (b, x, weight, s, groups, shape) => {
   const high = s.kernel.map((k, d) =>
     endPadding(x.shape[2 + d], shape[2 + d], k, s.stride[d], s.dilation[d], s.padding[d]),
   )
@@ -143,47 +152,21 @@ function conv(
     return Math.floor(room / s.stride[d]) + 1 !== shape[2 + d]
   })
   if (unread) return undefined
-  return b.node(
-    'Conv',
-    [x, weight],
-    { dtype: 'float32', shape },
-    {
-      kernel_shape: s.kernel,
-      strides: s.stride,
-      pads: [...s.padding, ...high],
-      dilations: s.dilation,
-      group: groups,
-    },
-  )
+  return b.node('Conv', [x, weight], { dtype: 'float32', shape }, attributesOf(s, high, groups))
 }
 
-function convTranspose(
-  b: Builder,
-  x: Value,
-  weight: Value,
-  s: Spatial,
-  groups: number,
-  shape: Shape,
-): Value | undefined {
+const convTranspose: Writer = (b, x, weight, s, groups, shape) => {
   const extra = s.kernel.map(
     (k, d) =>
       shape[2 + d] -
       ((x.shape[2 + d] - 1) * s.stride[d] - 2 * s.padding[d] + s.dilation[d] * (k - 1) + 1),
   )
   if (extra.some((n, d) => n < 0 || n >= Math.max(s.stride[d], s.dilation[d]))) return undefined
-  return b.node(
-    'ConvTranspose',
-    [x, weight],
-    { dtype: 'float32', shape },
-    {
-      kernel_shape: s.kernel,
-      strides: s.stride,
-      pads: [...s.padding, ...s.padding],
-      dilations: s.dilation,
-      group: groups,
-      ...(extra.some((n) => n > 0) ? { output_padding: extra } : {}),
-    },
-  )
+  const attributes = {
+    ...attributesOf(s, s.padding, groups),
+    ...(extra.some((n) => n > 0) ? { output_padding: extra } : {}),
+  }
+  return b.node('ConvTranspose', [x, weight], { dtype: 'float32', shape }, attributes)
 }
 
 // ---- sums of products ----
@@ -233,7 +216,7 @@ function gathered(
 ): Value {
   const size = x.shape[at]
   const shape = index.terms.map(([axis]) => extents[axis])
-  const count = shape.reduce((product, n) => product * n, 1)
+  const count = sizeOf(shape)
   if (b.isOfBatch(shape))
     b.refuse(
       'a contraction reads the batch at computed positions, for which there is no ONNX operator; export with dynamicBatch: false',
@@ -360,10 +343,6 @@ const LETTERS = 'abcdefghijklmnopqrstuvwxyz'
 
 function einsum(b: Builder, node: NodeOf<'contract'>, left: Operand, right: Operand): Value {
   const { extents, rank } = node.spec
-  // An axis that neither has repeats the result, or multiplies it.
-  const absent = extents.flatMap((n, axis) =>
-    left.axes.includes(axis) || right.axes.includes(axis) || n === 1 ? [] : [axis],
-  )
   if (extents.length > LETTERS.length)
     b.refuse(`a contraction over ${extents.length} axes; Einsum has letters for ${LETTERS.length}`)
   const has = (axis: number) => left.axes.includes(axis) || right.axes.includes(axis)
@@ -374,9 +353,8 @@ function einsum(b: Builder, node: NodeOf<'contract'>, left: Operand, right: Oper
   const inputs = [whole(b, left, extents), whole(b, right, extents)]
   const shape = given.map((axis) => extents[axis])
   let result = b.node('Einsum', inputs, { dtype: 'float32', shape }, { equation })
-  const times = absent
-    .filter((axis) => axis >= rank)
-    .reduce((count, axis) => count * extents[axis], 1)
+  // An axis that neither has repeats the result, or multiplies it.
+  const times = sizeOf(extents.filter((_, axis) => axis >= rank && !has(axis)))
   result = reshape(
     b,
     result,
