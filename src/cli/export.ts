@@ -1,11 +1,10 @@
 // `burnish export`: a run's model, or a network of the zoo with weights from a file, as an ONNX file that other runtimes
 // read.
 import { existsSync } from 'node:fs'
-import { rename, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
 import { fail } from '../base/errors.js'
 import { loadState } from '../io/load.js'
 import { exportOnnx } from '../io/onnx/export.js'
+import { writeFiles } from '../io/write.js'
 import { create, type Facts, list, Seq2SeqTransformer } from '../models/index.js'
 import type { AnyModule } from '../nn/module.js'
 import { zeros } from '../tensor/create.js'
@@ -61,10 +60,7 @@ export async function exportModel(
       },
     },
   )
-  // Whole or not at all.
-  const beside = join(dirname(out), `.writing-${basename(out)}`)
-  await writeFile(beside, bytes)
-  await rename(beside, out)
+  await writeFiles(out, [[out, [bytes]]])
   const batch = options.fixedBatch || fixed !== undefined ? 'fixed' : 'any'
   if (options.json) {
     const line = { event: 'export', model: name, file: out, bytes: bytes.length, batch, fixed }

@@ -1,11 +1,12 @@
 // A run's folder: `recipe.yaml`, what it was told, complete, so that it can be resumed, repeated and used; `checkpoints/`
 // while it learns; `model.safetensors` and `training.json` when it has ended.
 import { existsSync } from 'node:fs'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fail } from '../base/errors.js'
 import { decodeState } from '../io/state.js'
 import type { Module } from '../nn/module.js'
+import { nodeFiles, replaceFile } from '../train/files.js'
 import { latestCheckpoint } from '../train/index.js'
 import { prepareRun } from '../train/save.js'
 import { datasetNamed, type KnownDataset, type Scaling } from './datasets.js'
@@ -25,11 +26,9 @@ export async function beginRun(folder: string, settings: Settings): Promise<void
       `${folder} already holds a run that has not ended: go on with it by --resume ${shellWord(folder)}, or name another folder`,
     )
   await prepareRun(folder)
-  const beside = join(folder, `.writing-${RECIPE}`)
   const { out, ...kept } = settings
   const comment = `Repeat this run by: burnish train --recipe ${shellWord(join(folder, RECIPE))} --out ANOTHER`
-  await writeFile(beside, writeRecipe(kept, comment))
-  await rename(beside, join(folder, RECIPE))
+  await replaceFile(await nodeFiles(), folder, RECIPE, writeRecipe(kept, comment))
 }
 
 /** The settings of a run. Throws when the folder is none. */

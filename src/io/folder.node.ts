@@ -1,8 +1,8 @@
 // Folders in Node. Chosen by the condition of `#folder` in package.json.
-import { randomBytes } from 'node:crypto'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileSource, type Source } from './source.js'
+import { explained, writeFiles } from './write.js'
 
 /** A folder of files, not of folders. */
 export interface Folder {
@@ -28,24 +28,18 @@ export function addressed(where: string | URL): string {
   return String(where)
 }
 
-/** Writes files into a folder, which is made when absent: each beside its place, then renamed. */
+/** Writes files into a folder, which is made when absent: see `writeFiles`. */
 export async function writeFolder(
   path: string,
   files: ReadonlyMap<string, Uint8Array>,
 ): Promise<void> {
-  await mkdir(path, { recursive: true })
-  for (const [name, bytes] of files) {
-    const beside = join(path, `.${name}.${randomBytes(6).toString('hex')}`)
-    const file = await open(beside, 'wx')
-    try {
-      await file.writeFile(bytes)
-      await file.sync()
-      await file.close()
-      await rename(beside, join(path, name))
-    } catch (error) {
-      await file.close()
-      await rm(beside, { force: true })
-      throw error
-    }
+  try {
+    await mkdir(path, { recursive: true })
+  } catch (error) {
+    throw explained(error, path)
   }
+  await writeFiles(
+    path,
+    [...files].map(([name, bytes]) => [join(path, name), [bytes]]),
+  )
 }

@@ -1,6 +1,6 @@
 // Files of tensors by their content, in pieces: from disk, from a server with and without ranges, from a Blob; shards, and
 // indexes that point elsewhere.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -402,4 +402,13 @@ test('two that save one file at once leave one of the two, whole', async () => {
     const { w } = await loadState(path)
     expect(new Set(w.data).size).toBe(1)
   }
+})
+
+test('a save that fails leaves nothing beside its place', async () => {
+  const inside = join(folder, 'failing')
+  const path = join(inside, 'taken.npz')
+  await mkdir(path, { recursive: true })
+  const w = encode({ dtype: 'float32', shape: [1], data: Float32Array.of(1) })
+  await expect(saveTensors(path, new Map([['w', w]]))).rejects.toThrow(/it is a folder \(EISDIR\)/)
+  expect(await readdir(inside)).toEqual(['taken.npz'])
 })

@@ -8,6 +8,7 @@ import { safetensorsParts } from './safetensors.js'
 import { shardSafetensors } from './shards.js'
 import { storedState, withoutTwins } from './state.js'
 import type { StoredTensor } from './values.js'
+import { writeFiles } from './write.js'
 import { zipParts } from './zip-write.js'
 
 /** How `saveState` and `saveTensors` write. */
@@ -21,7 +22,8 @@ export const SAVED = ['.safetensors', '.pt', '.pth', '.bin', '.npz'] as const
 
 /**
  * A model's state to a file: `.safetensors`, PyTorch's `.pt`, `.pth` or `.bin`, or `.npz`. The values are those at the
- * time of the call. A parameter with two names stays one in PyTorch's files and in safetensors.
+ * time of the call. A parameter with two names stays one in PyTorch's files and in safetensors. A process that is killed
+ * meanwhile leaves files called `.writing-…` beside it, which may be deleted.
  *
  *     await saveState('lenet.pt', model.stateDict())
  *
@@ -76,63 +78,4 @@ function extensionOf(path: string): (typeof SAVED)[number] {
     extension ??
     fail(`${path}: files are written as ${SAVED.join(', ')}; the extension tells which is meant`)
   )
-}
-
-type Named = readonly [path: string, parts: readonly Uint8Array[]]
-
-/** All beside their places first, then all renamed. */
-async function writeFiles(path: string, files: readonly Named[]): Promise<readonly string[]> {
-  const fs = await import('node:fs/promises')
-  const { basename, dirname, join } = await import('node:path')
-  // A name of its own: two that write one file must not write into each other's.
-  const own = crypto.randomUUID()
-  const beside = (to: string) => join(dirname(to), `.writing-${own}-${basename(to)}`)
-  try {
-    for (const [to, parts] of files) {
-      const file = await fs.open(beside(to), 'wx')
-      try {
-        for (const part of parts) await writeAll(file, part)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-    }
-    for (const [to] of files) await fs.rename(beside(to), to)
-    return files.map(([to]) => to)
-  } catch (error) {
-    for (const [to] of files) await fs.rm(beside(to), { force: true }).catch(() => {})
-    throw explained(error, path)
-  }
-}
-
-/** Node writes less than 2 GiB a call. */
-const LONGEST_WRITE = 2 ** 30
-
-async function writeAll(
-  file: { write(bytes: Uint8Array): Promise<{ readonly bytesWritten: number }> },
-  bytes: Uint8Array,
-): Promise<void> {
-  for (let at = 0; at < bytes.length; )
-    at += (await file.write(bytes.subarray(at, at + LONGEST_WRITE))).bytesWritten
-}
-
-const REASONS: { readonly [code: string]: string } = {
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'the disk quota is used up',
-  EROFS: 'the file system is read-only',
-  EACCES: 'it may not be written',
-  EPERM: 'it may not be written',
-  ENOENT: 'its folder is not there',
-  ENOTDIR: 'one of its folders is a file',
-  EISDIR: 'is a folder',
-}
-
-function explained(error: unknown, path: string): unknown {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (REASONS[code] === undefined) return error
-  try {
-    return fail(`${path}: ${REASONS[code]} (${code}); nothing was overwritten`)
-  } catch (better) {
-    return better
-  }
 }

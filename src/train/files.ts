@@ -1,6 +1,6 @@
 // The few calls on a file system that saving needs, as an interface: Node's, or a test's that stops halfway.
 // What must survive a crash is written beside its place, synced, and renamed; nothing is ever written over.
-import { fail } from '../base/errors.js'
+import { explained } from '../io/write.js'
 
 export interface OpenFile {
   write(bytes: Uint8Array): Promise<void>
@@ -108,27 +108,5 @@ export async function replaceFile(
     await files.syncFolder(folder)
   } catch (error) {
     throw explained(error, joinPath(folder, name))
-  }
-}
-
-/** Says what a failure to write `path` means to a user; errors of other kinds stay as they are. */
-export function explained(error: unknown, path: string): unknown {
-  const reasons: { readonly [code: string]: string } = {
-    ENOSPC: 'the disk is full',
-    EDQUOT: 'the disk quota is used up',
-    EROFS: 'the file system is read-only',
-    EACCES: 'it may not be written',
-    EPERM: 'it may not be written',
-    EEXIST: 'it is there already, or one of its folders is a file',
-    ENOTDIR: 'one of its folders is a file',
-  }
-  const code = codeOf(error)
-  if (typeof code !== 'string' || reasons[code] === undefined) return error
-  try {
-    return fail(
-      `${path}: ${reasons[code]} (${code}); nothing was overwritten, what was saved before is whole`,
-    )
-  } catch (better) {
-    return better
   }
 }

@@ -2,9 +2,10 @@
 // file under its name is always whole. Node only. To go on with a run, see checkpoint.ts.
 import { fail } from '../base/errors.js'
 import { encodeState } from '../io/state.js'
+import { explained } from '../io/write.js'
 import type { Module } from '../nn/module.js'
 import { latestCheckpoint } from './checkpoint.js'
-import { explained, type FileSystem, nodeFiles, replaceFile } from './files.js'
+import { type FileSystem, nodeFiles, replaceFile } from './files.js'
 
 const MODEL = 'model.safetensors'
 const TRAINING = 'training.json'
