@@ -21,9 +21,7 @@ import { crossEntropy, Dropout, type Module } from '../src/nn/index.js'
 import { AdamW, SGD } from '../src/optim/index.js'
 
 const heavy = process.env.BURNISH_REQUIRE === 'heavy'
-/** The first seed, and how many are tried. */
-const SEED = 3
-const SEEDS = 4
+const SEEDS = [3, 4, 5, 6]
 const CLASSES = 3
 const RELATIVE = 1e-3
 const CANCELLED = 1e-6
@@ -36,7 +34,6 @@ interface Case {
   /** [height = width, batch]. */
   readonly size: readonly [number, number]
   readonly heavy?: boolean
-  readonly seeds?: number
   readonly make?: () => Module<unknown>
   readonly note?: string
 }
@@ -67,8 +64,7 @@ const cases = {
   vgg19: large(32, 1),
   vgg19_bn: large(32, 2),
   googlenet: small(32, 4),
-  // Of half a million maxima some nearly tie, and then one changes sides: most seeds meet such a one.
-  inception_v3: { ...large(299, 2), seeds: 16 },
+  inception_v3: large(299, 2),
   resnet18: small(64, 2),
   resnet34: large(64, 2),
   resnet50: small(64, 2),
@@ -116,6 +112,27 @@ const cases = {
 /** A larger copy of vit_b: 2.5 GB of weights and as much of gradients, more than a WebAssembly memory's 4 GB. */
 const unseen: readonly ModelName[] = ['vit_h_14']
 
+/** What goes into Inception's poolings of 3×3 in steps of 2. */
+const POOLED = ['Conv2d_2b_3x3', 'Conv2d_4a_3x3', 'Mixed_5d', 'Mixed_6e']
+/** More than any value after a norm with bias 4. */
+const ABOVE = 16
+
+/**
+ * Of its million maxima two or three nearly tie, and float32 takes the other one. With a constant added to every third
+ * value of every third row, each window has one that wins by far, and which one it is differs between windows.
+ */
+function clearMaxima(model: Module<unknown>): void {
+  for (const name of POOLED)
+    model.getSubmodule(name).registerForwardHook((_, __, output) => {
+      const [height, width] = (output as Tensor).shape.slice(2)
+      const third = (at: number) => at % 3 === 2
+      const added = Float32Array.from({ length: height * width }, (_, i) =>
+        third(i % width) && third(Math.floor(i / width)) ? ABOVE : 0,
+      )
+      return (output as Tensor).add(B.tensor(added, { shape: [1, 1, height, width] }))
+    })
+}
+
 /** Random values, with every block felt: see above. */
 function prepare(model: Module<unknown>): void {
   const parameters = new Map(model.namedParameters())
@@ -131,8 +148,9 @@ function prepare(model: Module<unknown>): void {
     'Mixed_7c.branch1x1.bn.bias', // Inception v3
     'features.denseblock3.denselayer24.norm1.bias', // DenseNets
   ].some((name) => parameters.has(name))
+  if (parameters.has('Mixed_7c.branch1x1.bn.bias')) clearMaxima(model)
   for (const [name, p] of parameters) {
-    if (deep && kinks.test(name)) fill(name, 3)
+    if (deep && kinks.test(name)) fill(name, 4)
     if (/^layer\d\.\d+\.bn3\.weight$/.test(name)) fill(name, 0.1)
     if (name.endsWith('layer_scale')) fill(name, 0.5)
     // A head of zeros lets nothing through.
@@ -214,7 +232,7 @@ function compare(
 }
 
 async function losses(name: ModelName, at: Case): Promise<number[]> {
-  const { model, x, y } = setUp(name, at, SEED)
+  const { model, x, y } = setUp(name, at, SEEDS[0])
   // Over one batch of two the luck of the draw would be larger than what three steps do.
   for (const layer of model.modules()) if (layer instanceof Dropout) layer.eval()
   // Adam moves each of 25,088 weights of one sum the same way; with batch norm before it that is far too far.
@@ -249,10 +267,10 @@ describe('gradients of the zoo', () => {
     const name = key as ModelName
     it.skipIf(at.heavy && !heavy)(
       `${name} at ${at.size[0]}, batch ${at.size[1]}`,
-      { timeout: 600_000 * ((at.seeds ?? SEEDS) / SEEDS) },
+      { timeout: 600_000 },
       async () => {
         let last: ReturnType<typeof compare> | undefined
-        for (let seed = SEED; seed < SEED + (at.seeds ?? SEEDS); seed++) {
+        for (const seed of SEEDS) {
           const wanted = await on('reference', () => gradients(name, at, seed))
           last = compare(await on('cpu', () => gradients(name, at, seed)), wanted)
           if (last.wrong.length === 0) {
