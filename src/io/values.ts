@@ -2,6 +2,7 @@
 // every float becomes float32; every integer int32, range-checked; bool and U8 stay bytes.
 import { type DType, isHalf, itemSize, storedNumber, type TypedArray } from '../base/dtype.js'
 import { fail } from '../base/errors.js'
+import { bfloat16Value, float16Value } from '../base/half.js'
 import { type Shape, sizeOf } from '../base/shape.js'
 
 /** Names as safetensors writes them. */
@@ -54,43 +55,24 @@ export interface HostTensor {
   readonly data: TypedArray
 }
 
-/** A small binary float: 1 sign bit, then exponent, then mantissa, with subnormals. */
-function smallFloat(bits: number, exponentBits: number, mantissaBits: number): number {
-  const bias = 2 ** (exponentBits - 1) - 1
-  const sign = (bits >>> (exponentBits + mantissaBits)) & 1 ? -1 : 1
-  const exponent = (bits >>> mantissaBits) & (2 ** exponentBits - 1)
-  const mantissa = bits & (2 ** mantissaBits - 1)
-  if (exponent === 0) return sign * mantissa * 2 ** (1 - bias - mantissaBits)
-  return sign * (1 + mantissa / 2 ** mantissaBits) * 2 ** (exponent - bias)
-}
-
-const half = (bits: number): number => {
-  if ((bits & 0x7c00) === 0x7c00) {
-    if (bits & 0x3ff) return Number.NaN
-    return bits & 0x8000 ? -Infinity : Infinity
-  }
-  return smallFloat(bits, 5, 10)
-}
-/** E4M3 has no infinities; all ones is NaN. */
+/** E4M3 is a float16 of fewer bits and another bias, has no infinities, and all ones is NaN. */
 const e4m3 = (bits: number): number =>
-  (bits & 0x7f) === 0x7f ? Number.NaN : smallFloat(bits, 4, 3)
+  (bits & 0x7f) === 0x7f
+    ? Number.NaN
+    : float16Value(((bits & 0x80) << 8) | ((bits & 0x7f) << 7)) * 2 ** 8
 
 type Reader = (view: DataView, offset: number) => number
 
-const word = new DataView(new ArrayBuffer(4))
 const readers: { readonly [D in Exclude<FileDType, 'I64' | 'U64'>]: Reader } = {
   BOOL: (view, at) => view.getUint8(at),
   U8: (view, at) => view.getUint8(at),
   I8: (view, at) => view.getInt8(at),
-  F8_E5M2: (view, at) => half(view.getUint8(at) << 8),
+  F8_E5M2: (view, at) => float16Value(view.getUint8(at) << 8),
   F8_E4M3: (view, at) => e4m3(view.getUint8(at)),
   I16: (view, at) => view.getInt16(at, true),
   U16: (view, at) => view.getUint16(at, true),
-  F16: (view, at) => half(view.getUint16(at, true)),
-  BF16: (view, at) => {
-    word.setUint32(0, view.getUint16(at, true) << 16)
-    return word.getFloat32(0)
-  },
+  F16: (view, at) => float16Value(view.getUint16(at, true)),
+  BF16: (view, at) => bfloat16Value(view.getUint16(at, true)),
   I32: (view, at) => view.getInt32(at, true),
   U32: (view, at) => view.getUint32(at, true),
   F32: (view, at) => view.getFloat32(at, true),
