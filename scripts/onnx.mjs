@@ -68,12 +68,12 @@ import { exportOnnx } from 'burnish/io'
 await writeFile('net.onnx', await exportOnnx(model, zeros([1, 3, 224, 224])))
 \`\`\`
 
-\`exportOnnx(model, example, options?)\` writes **opset 17**: evaluation mode, parameters and state under the names of the state
-dict, nodes under the paths of their modules.
+\`exportOnnx(model, example, options?)\` writes **opset 17**: evaluation mode, parameters and state under the names of the
+state dict, nodes under the paths of their modules.
 
-**Any batch size** where the forward is the same for the example's batch and two others, 61 and 74 (\`batchDim\` says which
-dimension), else the example's with the reason told. Where the example's batch is 1, reshapes and other movements are not
-compared, only the operators and shapes they lead to. A forward with a branch for some other batch: \`dynamicBatch: false\`.
-Loops are \`LSTM\`, \`GRU\`, \`RNN\` or \`Scan\`.
+**Any batch size** where the forward is the same for the example's batch and two others, 61 and 74 (\`batchDim\` says
+which dimension), else the example's with the reason told. Where the example's batch is 1, reshapes and other movements
+are not compared, only the operators and shapes they lead to. A forward with a branch for some other batch:
+\`dynamicBatch: false\`. Loops are \`LSTM\`, \`GRU\`, \`RNN\` or \`Scan\`.
 
 **Refused, naming the layer**: random numbers, state, bitwise operators and more than 2 GB of weights.`
