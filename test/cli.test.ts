@@ -411,14 +411,22 @@ test('models: the zoo, or a kind of it', async () => {
   )
 })
 
-test.each(['train', 'evaluate', 'predict', 'explain', 'info', 'inspect', 'convert', 'models'])(
-  '%s --help has examples',
-  async (command) => {
-    const { code, stdout } = await run([command, '--help'])
-    expect(code).toBe(0)
-    expect(stdout).toMatch(new RegExp(`Examples:\n  burnish ${command}`))
-  },
-)
+test.each([
+  'train',
+  'evaluate',
+  'predict',
+  'export',
+  'explain',
+  'profile',
+  'info',
+  'inspect',
+  'convert',
+  'models',
+])('%s --help has examples', async (command) => {
+  const { code, stdout } = await run([command, '--help'])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(new RegExp(`Examples:\n  burnish ${command}`))
+})
 
 test('--help names commands, models and examples', async () => {
   const { code, stdout } = await run(['--help'])
