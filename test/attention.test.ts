@@ -1,7 +1,7 @@
 // Attention by blocks of queries (compiler/attention.ts): WebAssembly and C against the definition in float64, results and
 // gradients, under masks, dropped weights and odd sizes; the same bits for any number of threads; and memory that does not
 // grow with the square of the length.
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { gradients } from '../src/autograd/grad.js'
 import { allocate, type TypedArray, typedView } from '../src/base/dtype.js'
 import { sizeOf } from '../src/base/shape.js'
@@ -24,26 +24,14 @@ import {
 } from '../src/graph/node.js'
 import { runGraph, testMachine } from './compiled.js'
 import { bytesOf, firstDifference } from './programs.js'
-import { hasNative, nativeRunner, ownCache, type Runner } from './run-native.js'
+import { nativeMachine, nativeRunners } from './run-native.js'
 
 /** Of the largest value. */
 const BOUND = 2e-6
 
-ownCache()
-const present = await hasNative()
-const runners: Runner[] = present ? [await nativeRunner(1), await nativeRunner(2)] : []
-afterAll(async () => {
-  for (const runner of runners) await runner.close()
-})
+const runners = await nativeRunners()
+const present = runners.length > 0
 
-const native: Machine = {
-  name: 'c16',
-  lanes: 16,
-  tile: { splats: 8, vectors: 2 },
-  fma: true,
-  firstLevelCache: 32 * 1024,
-  secondLevelCache: 1024 * 1024,
-}
 /** Tiles that no vector divides, and a cache that leaves few queries to a block. */
 const odd: Machine = { ...testMachine, tile: { splats: 6, vectors: 2 }, secondLevelCache: 8192 }
 
@@ -228,7 +216,7 @@ describe.each(cases)('attention: $name', (at) => {
 
   it.skipIf(!present)('is its definition in C, with the same bits for two threads', async () => {
     const order = inputsOf(graph)
-    const program = compileGraph(graph, native, order)
+    const program = compileGraph(graph, nativeMachine, order)
     expect(kernels(program).filter((name) => name === 'attention')).toHaveLength(2)
     const runs: Uint8Array[][] = []
     for (const runner of runners) {
@@ -276,7 +264,9 @@ describe('what attention does with memory', () => {
       width: 16,
       causal: true,
     })
-    const { arenaBytes, scratchBytes } = compileGraph(graph, native, inputsOf(graph), { attention })
+    const { arenaBytes, scratchBytes } = compileGraph(graph, nativeMachine, inputsOf(graph), {
+      attention,
+    })
     return arenaBytes + scratchBytes
   }
 
@@ -300,7 +290,7 @@ describe('what attention does with memory', () => {
       const seen = attend(q, k, v, { scale: 0.25, causal: false, masks: [], keep, kept: 2 })
       const found = gradients(reduce('sum', [0, 1, 2, 3], seen), [q, k, v])
       const graph = { outputs: found.filter((node) => node !== undefined), updates: [] }
-      return compileGraph(graph, native, inputsOf(graph)).arenaBytes
+      return compileGraph(graph, nativeMachine, inputsOf(graph)).arenaBytes
     }
     expect(of(1024)).toBeLessThan(2.5 * of(512))
   })

@@ -1,6 +1,6 @@
 // Random graphs compiled for 16, 8 and 4 lanes through C, against the interpreter's float64; and the same bits for one
 // thread and two.
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { gradients } from '../src/autograd/grad.js'
 import { allocate, itemSize, numbersOf, type TypedArray, typedView } from '../src/base/dtype.js'
 import { sizeOf } from '../src/base/shape.js'
@@ -25,22 +25,23 @@ import {
 import { printGraph } from '../src/graph/print.js'
 import { bytesOf, firstDifference } from './programs.js'
 import { randomGraph } from './random-graph.js'
-import { hasNative, nativeRunner, ownCache, type Runner } from './run-native.js'
+import { nativeMachine, nativeRunners } from './run-native.js'
 
 const TOLERANCE = 2e-4 // float32 through some thirty operations of moderate values
 
-ownCache()
-const present = await hasNative()
-const runners: Runner[] = present ? [await nativeRunner(1), await nativeRunner(2)] : []
-afterAll(async () => {
-  for (const runner of runners) await runner.close()
-})
+const runners = await nativeRunners()
+const present = runners.length > 0
 
-const caches = { fma: true, firstLevelCache: 32 * 1024, secondLevelCache: 1024 * 1024 }
+const of = (lanes: number, tile: Machine['tile']): Machine => ({
+  ...nativeMachine,
+  name: `c${lanes}`,
+  lanes,
+  tile,
+})
 const machines: readonly { readonly machine: Machine; readonly seeds: number }[] = [
-  { machine: { name: 'c16', lanes: 16, tile: { splats: 8, vectors: 2 }, ...caches }, seeds: 14 },
-  { machine: { name: 'c8', lanes: 8, tile: { splats: 6, vectors: 2 }, ...caches }, seeds: 6 },
-  { machine: { name: 'c4', lanes: 4, tile: { splats: 2, vectors: 4 }, ...caches }, seeds: 3 },
+  { machine: nativeMachine, seeds: 14 },
+  { machine: of(8, { splats: 6, vectors: 2 }), seeds: 6 },
+  { machine: of(4, { splats: 2, vectors: 4 }), seeds: 3 },
 ]
 /** Axes longer than two vectors of 16 lanes, and not multiples of them. */
 const WIDE = 13

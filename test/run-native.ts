@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import type { Program } from '../src/compiler/program.js'
+import type { Machine, Program } from '../src/compiler/program.js'
 import { createNative, type Native, openWorkshop } from '../src/devices/cpu/native/native.js'
 import { RESERVED } from '../src/targets/wasm/addresses.js'
 import { control, controlBytes, stampCount } from '../src/targets/wasm/control.js'
@@ -35,6 +35,16 @@ export async function hasNative(): Promise<boolean> {
     console.warn(reason)
     return false
   }
+}
+
+/** As the C tier compiles for 16 lanes. */
+export const nativeMachine: Machine = {
+  name: 'c16',
+  lanes: 16,
+  tile: { splats: 8, vectors: 2 },
+  fma: true,
+  firstLevelCache: 32 * 1024,
+  secondLevelCache: 1024 * 1024,
 }
 
 export interface Ran {
@@ -114,4 +124,15 @@ export async function nativeRunner(threads: number, megabytes = 64): Promise<Run
     },
     close: () => native.pool.close(),
   }
+}
+
+/** One of one thread and one of two, with a cache of their own, closed after the file's tests; none without a compiler. */
+export async function nativeRunners(): Promise<readonly Runner[]> {
+  ownCache()
+  if (!(await hasNative())) return []
+  const runners = [await nativeRunner(1), await nativeRunner(2)]
+  afterAll(async () => {
+    for (const runner of runners) await runner.close()
+  })
+  return runners
 }

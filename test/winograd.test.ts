@@ -1,6 +1,6 @@
 // Convolutions by transformed tiles (winograd.ts), forward and as the gradients for input and weights, through WebAssembly and C,
 // against the interpreter's float64.
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { gradients } from '../src/autograd/grad.js'
 import { typedView } from '../src/base/dtype.js'
 import { sizeOf } from '../src/base/shape.js'
@@ -22,17 +22,13 @@ import {
 } from '../src/graph/node.js'
 import { runGraph, testMachine } from './compiled.js'
 import { bytesOf, firstDifference } from './programs.js'
-import { hasNative, nativeRunner, ownCache, type Runner } from './run-native.js'
+import { nativeMachine, nativeRunners } from './run-native.js'
 
 /** Of the largest value: F(2×2, 3×3) is nearly as good as a direct sum. */
 const BOUND = 2e-6
 
-ownCache()
-const present = await hasNative()
-const runners: Runner[] = present ? [await nativeRunner(1), await nativeRunner(2)] : []
-afterAll(async () => {
-  for (const runner of runners) await runner.close()
-})
+const runners = await nativeRunners()
+const present = runners.length > 0
 
 interface Case {
   readonly n: number
@@ -108,15 +104,7 @@ const some: Build = (x, w, at) => {
   return { outputs: [sum], updates: [] }
 }
 
-const native: Machine = {
-  name: 'c16',
-  lanes: 16,
-  tile: { splats: 8, vectors: 2 },
-  fma: true,
-  firstLevelCache: 32 * 1024,
-  secondLevelCache: 1024 * 1024,
-  winograd: true,
-}
+const native: Machine = { ...nativeMachine, winograd: true }
 const wasm: Machine = { ...testMachine, winograd: true }
 
 const cases: readonly { readonly build: Build; readonly at: Case }[] = [

@@ -1,19 +1,15 @@
 // The C printer: without fused multiply-adds a program compiled from C gives the bits of the JavaScript printer, on one
 // thread and on two; and some of its text.
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { cases, chain, gathering } from '../../test/machine-cases.js'
 import { firstDifference, matmulKernel } from '../../test/programs.js'
-import { hasNative, nativeRunner, ownCache, type Runner } from '../../test/run-native.js'
+import { nativeRunners } from '../../test/run-native.js'
 import { kernelText } from './c/body.js'
 import { cSource, emitC } from './c.js'
 import { runJs } from './js.js'
 
-ownCache()
-const present = await hasNative()
-const runners: Runner[] = present ? [await nativeRunner(1), await nativeRunner(2)] : []
-afterAll(async () => {
-  for (const runner of runners) await runner.close()
-})
+const runners = await nativeRunners()
+const present = runners.length > 0
 
 describe.skipIf(!present)('C and js give the same bits', () => {
   test.each(cases)('$name', async ({ program, args }) => {
