@@ -1,4 +1,5 @@
-// Layers of nn with odd options, exported to ONNX, against ONNX Runtime, for batches of two, three and one; and read again.
+// Layers of nn with odd options, exported to ONNX, against ONNX Runtime, for batches of two, three and one; and read
+// again.
 import { describe, expect, it } from 'vitest'
 import type { Shape } from '../src/base/shape.js'
 import type { ExampleInput, Exportable } from '../src/io/onnx/export.js'
@@ -242,35 +243,34 @@ const activations: readonly Case[] = Object.entries({
   Softmin: () => new nn.Softmin(1),
 }).map(([name, make]): Case => [name, make, [[2, 3, 4, 6]]])
 
-const first = (model: () => nn.Module<unknown>) => model
 const recurrent: readonly Case[] = [
   [
     'RNN',
-    first(() => new nn.RNN(4, 5, { nonlinearity: 'relu' })),
+    () => new nn.RNN(4, 5, { nonlinearity: 'relu' }),
     [[6, 2, 4]],
     { batchDim: 1, has: ['RNN'] },
   ],
   [
     'RNN, both ways',
-    first(() => new nn.RNN(4, 5, { bidirectional: true, bias: false })),
+    () => new nn.RNN(4, 5, { bidirectional: true, bias: false }),
     [[6, 2, 4]],
     { batchDim: 1, has: ['RNN'] },
   ],
   [
     'GRU',
-    first(() => new nn.GRU(4, 5, { numLayers: 2, batchFirst: true, bidirectional: true })),
+    () => new nn.GRU(4, 5, { numLayers: 2, batchFirst: true, bidirectional: true }),
     [[2, 6, 4]],
     { has: ['GRU'] },
   ],
   [
     'GRU, no bias',
-    first(() => new nn.GRU(4, 5, { bias: false })),
+    () => new nn.GRU(4, 5, { bias: false }),
     [[6, 2, 4]],
     { batchDim: 1, has: ['GRU'] },
   ],
   [
     'LSTM, projected',
-    first(() => new nn.LSTM(4, 6, { projSize: 3, bidirectional: true })),
+    () => new nn.LSTM(4, 6, { projSize: 3, bidirectional: true }),
     [[5, 2, 4]],
     { batchDim: 1, has: ['Scan'] },
   ],
@@ -295,20 +295,20 @@ const recurrent: readonly Case[] = [
     [[6, 2, 4]],
     { batchDim: 1, dynamic: false, has: ['Scan'] },
   ],
-  ['LSTMCell', first(() => new nn.LSTMCell(4, 5)), [[2, 4]]],
-  ['GRUCell', first(() => new nn.GRUCell(4, 5)), [[2, 4]]],
+  ['LSTMCell', () => new nn.LSTMCell(4, 5), [[2, 4]]],
+  ['GRUCell', () => new nn.GRUCell(4, 5), [[2, 4]]],
 ]
 
 const attention: readonly Case[] = [
   [
     'MultiheadAttention',
-    first(() => new nn.MultiheadAttention(8, 2, { batchFirst: true })),
+    () => new nn.MultiheadAttention(8, 2, { batchFirst: true }),
     [[2, 5, 8]],
     { has: ['Softmax', 'MatMul'] },
   ],
   [
     'MultiheadAttention, three inputs',
-    first(() => new nn.MultiheadAttention(8, 2, { kdim: 6, vdim: 4 })),
+    () => new nn.MultiheadAttention(8, 2, { kdim: 6, vdim: 4 }),
     [
       [5, 2, 8],
       [7, 2, 6],
@@ -318,28 +318,24 @@ const attention: readonly Case[] = [
   ],
   [
     'TransformerEncoderLayer',
-    first(
-      () =>
-        new nn.TransformerEncoderLayer(8, 2, {
-          dimFeedforward: 16,
-          normFirst: true,
-          batchFirst: true,
-        }),
-    ),
+    () =>
+      new nn.TransformerEncoderLayer(8, 2, {
+        dimFeedforward: 16,
+        normFirst: true,
+        batchFirst: true,
+      }),
     [[2, 5, 8]],
   ],
   [
     'Transformer',
-    first(
-      () =>
-        new nn.Transformer({
-          dModel: 8,
-          nhead: 2,
-          numEncoderLayers: 1,
-          numDecoderLayers: 1,
-          dimFeedforward: 16,
-        }),
-    ),
+    () =>
+      new nn.Transformer({
+        dModel: 8,
+        nhead: 2,
+        numEncoderLayers: 1,
+        numDecoderLayers: 1,
+        dimFeedforward: 16,
+      }),
     [
       [5, 2, 8],
       [4, 2, 8],
@@ -357,53 +353,48 @@ const attention: readonly Case[] = [
 const resize: readonly Case[] = [
   [
     'Upsample, nearest',
-    first(() => new nn.Upsample({ scaleFactor: [2, 3] })),
+    () => new nn.Upsample({ scaleFactor: [2, 3] }),
     [[2, 3, 4, 5]],
     { has: ['Resize'] },
   ],
-  ['Upsample, nearest to a size', first(() => new nn.Upsample({ size: [7, 6] })), [[2, 3, 4, 5]]],
+  ['Upsample, nearest to a size', () => new nn.Upsample({ size: [7, 6] }), [[2, 3, 4, 5]]],
   [
     'Upsample, bilinear',
-    first(() => new nn.Upsample({ scaleFactor: 2, mode: 'bilinear' })),
+    () => new nn.Upsample({ scaleFactor: 2, mode: 'bilinear' }),
     [[2, 3, 4, 5]],
   ],
   [
     'Upsample, bilinear, corners',
-    first(() => new nn.Upsample({ size: [7, 9], mode: 'bilinear', alignCorners: true })),
+    () => new nn.Upsample({ size: [7, 9], mode: 'bilinear', alignCorners: true }),
     [[2, 3, 4, 5]],
   ],
   [
     'Upsample, bicubic',
-    first(() => new nn.Upsample({ scaleFactor: 1.5, mode: 'bicubic' })),
+    () => new nn.Upsample({ scaleFactor: 1.5, mode: 'bicubic' }),
     [[2, 3, 4, 6]],
   ],
-  ['PixelShuffle', first(() => new nn.PixelShuffle(2)), [[2, 8, 3, 4]]],
-  ['PixelUnshuffle', first(() => new nn.PixelUnshuffle(2)), [[2, 2, 4, 6]]],
-  ['ChannelShuffle', first(() => new nn.ChannelShuffle(3)), [[2, 6, 3, 4]]],
-  ['Unfold', first(() => new nn.Unfold([2, 3], { stride: 2, padding: 1 })), [[2, 3, 6, 7]]],
-  ['Fold', first(() => new nn.Fold([6, 7], [2, 3], { padding: 1 })), [[2, 12, 49]]],
-  ['ReflectionPad2d', first(() => new nn.ReflectionPad2d([1, 2, 0, 3])), [[2, 3, 5, 6]]],
-  ['ReplicationPad1d', first(() => new nn.ReplicationPad1d(2)), [[2, 3, 5]]],
-  ['CircularPad2d', first(() => new nn.CircularPad2d(1)), [[2, 3, 5, 6]]],
+  ['PixelShuffle', () => new nn.PixelShuffle(2), [[2, 8, 3, 4]]],
+  ['PixelUnshuffle', () => new nn.PixelUnshuffle(2), [[2, 2, 4, 6]]],
+  ['ChannelShuffle', () => new nn.ChannelShuffle(3), [[2, 6, 3, 4]]],
+  ['Unfold', () => new nn.Unfold([2, 3], { stride: 2, padding: 1 }), [[2, 3, 6, 7]]],
+  ['Fold', () => new nn.Fold([6, 7], [2, 3], { padding: 1 }), [[2, 12, 49]]],
+  ['ReflectionPad2d', () => new nn.ReflectionPad2d([1, 2, 0, 3]), [[2, 3, 5, 6]]],
+  ['ReplicationPad1d', () => new nn.ReplicationPad1d(2), [[2, 3, 5]]],
+  ['CircularPad2d', () => new nn.CircularPad2d(1), [[2, 3, 5, 6]]],
   [
     'ConstantPad2d',
-    first(() => new nn.ConstantPad2d([1, 0, 2, 1], 3.5)),
+    () => new nn.ConstantPad2d([1, 0, 2, 1], 3.5),
     [[2, 3, 5, 6]],
     { has: ['Pad'] },
   ],
 ]
 
 const linear: readonly Case[] = [
-  ['Linear of vectors', first(() => new nn.Linear(5, 3)), [[2, 4, 5]], { has: ['Gemm'] }],
-  [
-    'Linear, no bias',
-    first(() => new nn.Linear(5, 3, { bias: false })),
-    [[2, 5]],
-    { has: ['Gemm'] },
-  ],
+  ['Linear of vectors', () => new nn.Linear(5, 3), [[2, 4, 5]], { has: ['Gemm'] }],
+  ['Linear, no bias', () => new nn.Linear(5, 3, { bias: false }), [[2, 5]], { has: ['Gemm'] }],
   [
     'Bilinear',
-    first(() => new nn.Bilinear(4, 5, 3)),
+    () => new nn.Bilinear(4, 5, 3),
     [
       [2, 4],
       [2, 5],
@@ -411,7 +402,7 @@ const linear: readonly Case[] = [
   ],
   [
     'CosineSimilarity',
-    first(() => new nn.CosineSimilarity()),
+    () => new nn.CosineSimilarity(),
     [
       [2, 5],
       [2, 5],
@@ -419,15 +410,13 @@ const linear: readonly Case[] = [
   ],
   [
     'Sequential',
-    first(
-      () =>
-        new nn.Sequential(
-          new nn.Linear(5, 4),
-          new nn.Dropout(0.5),
-          new nn.ReLU(),
-          new nn.Linear(4, 2),
-        ),
-    ),
+    () =>
+      new nn.Sequential(
+        new nn.Linear(5, 4),
+        new nn.Dropout(0.5),
+        new nn.ReLU(),
+        new nn.Linear(4, 2),
+      ),
     [[2, 5]],
   ],
 ]
