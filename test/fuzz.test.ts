@@ -7,7 +7,8 @@ import { PytorchTensor, type PytorchValue, readPytorch, tensorsOf } from '../src
 import { writePytorch } from '../src/io/pytorch-write.js'
 import { readSafetensors, writeSafetensors } from '../src/io/safetensors.js'
 import { fileItemSize, type StoredTensor } from '../src/io/values.js'
-import { readZip, writeZip } from '../src/io/zip.js'
+import { readZip } from '../src/io/zip.js'
+import { writeZip } from '../src/io/zip-write.js'
 import { fuzz } from './fuzz.js'
 import { goldenBytes } from './support.js'
 

@@ -1,9 +1,11 @@
 // .npy and .npz: files that NumPy 1.24 wrote, our own read back, and hostile ones.
 import { describe, expect, test } from 'vitest'
+import { crc32 } from './crc32.js'
 import { readNpy, readNpz, writeNpy, writeNpz } from './npy.js'
 import { blobSource } from './source.js'
 import { decode, type StoredTensor } from './values.js'
-import { crc32, openZip, readZip, writeZip } from './zip.js'
+import { openZip, readZip } from './zip.js'
+import { writeZip } from './zip-write.js'
 
 const bytesOf = (base64: string) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))
 const text = (s: string) => Uint8Array.from(s, (c) => c.charCodeAt(0))

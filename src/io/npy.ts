@@ -6,7 +6,8 @@
 import { fail } from '../base/errors.js'
 import { type Shape, showShape } from '../base/shape.js'
 import { type FileDType, fileItemSize, type StoredTensor } from './values.js'
-import { readZip, writeZip } from './zip.js'
+import { readZip } from './zip.js'
+import { writeZip } from './zip-write.js'
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
 const ALIGNMENT = 64

@@ -5,7 +5,7 @@ import { PytorchTensor, readPytorch } from './pytorch.js'
 import { writePytorch } from './pytorch-write.js'
 import { stateDictOf } from './state-dict.js'
 import { encode } from './values.js'
-import { writeZip } from './zip.js'
+import { writeZip } from './zip-write.js'
 
 const text = (s: string) => Uint8Array.from(s, (c) => c.charCodeAt(0))
 const join = (...parts: readonly (Uint8Array | string | number)[]) =>

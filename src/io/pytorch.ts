@@ -118,7 +118,7 @@ export function tensorsOf(value: PytorchValue): PytorchTensor[] {
   return [...found]
 }
 
-export function isZip(bytes: Uint8Array): boolean {
+function isZip(bytes: Uint8Array): boolean {
   return bytes[0] === 0x50 && bytes[1] === 0x4b
 }
 

@@ -18,7 +18,7 @@ export interface SaveOptions {
 }
 
 /** The extensions that are written. */
-export const SAVED = ['.safetensors', '.pt', '.pth', '.bin', '.npz'] as const
+const SAVED = ['.safetensors', '.pt', '.pth', '.bin', '.npz'] as const
 
 /**
  * A model's state to a file: `.safetensors`, PyTorch's `.pt`, `.pth` or `.bin`, or `.npz`. The values are those at the

@@ -8,9 +8,6 @@ import { fail } from '../base/errors.js'
 import { crc32 } from './crc32.js'
 import { type Reading, readFrom, readNow, type Source } from './source.js'
 
-export { crc32 } from './crc32.js'
-export { writeZip, type ZipOptions, zipParts } from './zip-write.js'
-
 export interface ZipEntry {
   readonly name: string
   /** Bytes when unpacked. */

@@ -1,6 +1,6 @@
 // Keras's files, written by h5wasm as Keras lays them out: whole models and weights in HDF5, and `.keras` archives.
 import h5wasm from 'h5wasm'
-import { writeZip } from '../../src/io/zip.js'
+import { writeZip } from '../../src/io/zip-write.js'
 
 export interface Weight {
   readonly name: string

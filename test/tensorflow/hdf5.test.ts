@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 import { BurnishError } from '../../src/base/errors.js'
 import { Hdf5File } from '../../src/io/hdf5.js'
 import { loadState, readKerasWeights } from '../../src/io/index.js'
-import { writeZip } from '../../src/io/zip.js'
+import { writeZip } from '../../src/io/zip-write.js'
 import { fuzz } from '../fuzz.js'
 
 type File = InstanceType<typeof h5wasm.File>

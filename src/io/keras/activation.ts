@@ -65,7 +65,7 @@ export const activations: { readonly [name: string]: Activation } = {
 }
 
 /** Keras 2's and TensorFlow.js's: clip(0.2·x + 0.5, 0, 1). */
-export const hardSigmoid2: Activation = (x) => x.mul(0.2).add(0.5).clamp(0, 1)
+const hardSigmoid2: Activation = (x) => x.mul(0.2).add(0.5).clamp(0, 1)
 
 /** An activation as a configuration names it: a string, or an object of a function or a layer. */
 export function activationOf(

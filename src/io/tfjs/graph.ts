@@ -126,7 +126,7 @@ interface Read {
 }
 
 /** The plain graph of `modelTopology`, with the weights as constants. */
-export function readGraph(
+function readGraph(
   model: Fields,
   weights: ReadonlyMap<string, HostTensor>,
   where: string,

@@ -38,7 +38,7 @@ export function readPlainBytes(bytes: Uint8Array, where: string): Plain {
   return readPlain(text, where)
 }
 
-export function checkDepth(text: string, where: string): void {
+function checkDepth(text: string, where: string): void {
   let depth = 0
   for (let at = 0; at < text.length; at++) {
     const c = text.charCodeAt(at)

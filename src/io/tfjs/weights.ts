@@ -52,11 +52,6 @@ export function readManifest(value: Plain, where: string): WeightGroup[] {
   })
 }
 
-/** The specifications of tensors in one buffer. */
-export function readSpecs(value: Plain, where: string): WeightSpec[] {
-  return readManifest([{ paths: [], weights: value }], where)[0].weights.slice()
-}
-
 function readSpec(fields: Fields): WeightSpec {
   const name = fields.string('name')
   const dtype = fields.string('dtype')
@@ -99,7 +94,7 @@ export function checkedPath(path: string, where: string): string {
 }
 
 /** Bytes of all tensors of a group. */
-export function groupSize(weights: readonly WeightSpec[]): number {
+function groupSize(weights: readonly WeightSpec[]): number {
   return weights.reduce((sum, { shape, stored }) => sum + sizeOf(shape) * itemSize[stored], 0)
 }
 
