@@ -125,6 +125,26 @@ export function infoOf(name: string, { dtype, shape }: Pick<Input, 'dtype' | 'sh
   return { name, type: { tensorType: { elemType: types[dtype], shape: { dim } } } }
 }
 
+/** A node, called after its operator and its first output. */
+export const node = (
+  opType: string,
+  input: readonly string[],
+  output: readonly string[],
+  attributes: OperatorCase['attributes'] = {},
+): Node => ({
+  opType,
+  name: `${opType}_${output[0]}`,
+  input,
+  output,
+  attribute: Object.entries(attributes).map(([name, given]) => attributeOf(name, given)),
+})
+
+export const graphAttribute = (name: string, g: Graph): Attribute => ({
+  name,
+  type: AttributeType.GRAPH,
+  g,
+})
+
 /** The outputs are declared without a type: onnxruntime infers it. */
 export function modelOf(graph: Graph, opset: number): Uint8Array {
   return encodeModel({
@@ -136,7 +156,7 @@ export function modelOf(graph: Graph, opset: number): Uint8Array {
 
 export function modelOfCase({ op, opset, inputs, attributes, outputs }: OperatorCase): Uint8Array {
   const named = inputs.map((input, i) => [input ? `x${i}` : '', input] as const)
-  const node: Node = {
+  const own: Node = {
     opType: op,
     name: 'node',
     input: named.map(([name]) => name),
@@ -150,7 +170,7 @@ export function modelOfCase({ op, opset, inputs, attributes, outputs }: Operator
     input?.constant ? [tensorOf(name, input)] : [],
   )
   return modelOf(
-    { node: [node], input: given, output: node.output?.map((name) => ({ name })), initializer },
+    { node: [own], input: given, output: own.output?.map((name) => ({ name })), initializer },
     opset,
   )
 }
