@@ -4,14 +4,13 @@
 import { fail } from '../base/errors.js'
 import type { Shape } from '../base/shape.js'
 import type { AnyModule } from '../nn/module.js'
+import { Bert, type BertOptions } from './bert.js'
 import {
-  Bert,
   BertForMaskedLM,
   BertForQuestionAnswering,
   BertForSequenceClassification,
   BertForTokenClassification,
-  type BertOptions,
-} from './bert.js'
+} from './bert-heads.js'
 import { GPT2, GPT2Model, type GPT2Options } from './gpt2.js'
 import { activationName, type Config, type Fields } from './huggingface-config.js'
 

@@ -8,13 +8,13 @@ import type { Module } from '../nn/module.js'
 import type { Parameter } from '../tensor/parameter.js'
 import { loadTokenizer } from '../text/load.js'
 import type { Tokenizer } from '../text/tokenizer.js'
+import type { Bert } from './bert.js'
 import type {
-  Bert,
   BertForMaskedLM,
   BertForQuestionAnswering,
   BertForSequenceClassification,
   BertForTokenClassification,
-} from './bert.js'
+} from './bert-heads.js'
 import type { GPT2, GPT2Model } from './gpt2.js'
 import { type Config, Fields } from './huggingface-config.js'
 import { bert, type Choice, type Family, gpt2, type Task } from './huggingface-families.js'

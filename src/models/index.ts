@@ -1,15 +1,12 @@
 // burnish/models: the zoo.
 export { AlexNet } from './alexnet.js'
+export { Bert, type BertInputs, type BertOptions, type BertOutput } from './bert.js'
 export {
-  Bert,
   BertForMaskedLM,
   BertForQuestionAnswering,
   BertForSequenceClassification,
   BertForTokenClassification,
-  type BertInputs,
-  type BertOptions,
-  type BertOutput,
-} from './bert.js'
+} from './bert-heads.js'
 export { ConvNeXt, type ConvNeXtOptions } from './convnext.js'
 export { DenseNet } from './densenet.js'
 export { EfficientNet, type EfficientNetOptions } from './efficientnet.js'

@@ -1,7 +1,7 @@
 // The zoo: every network by its name, what it is, and one way to make it.
 import { fail } from '../base/errors.js'
 import { alexnets } from './alexnet.js'
-import { berts } from './bert.js'
+import { berts } from './bert-heads.js'
 import { convnexts } from './convnext.js'
 import { densenets } from './densenet.js'
 import { efficientnets } from './efficientnet.js'
