@@ -1,5 +1,6 @@
 // What the tests of loadOnnx share: one case of an operator, run by onnxruntime and here; and training.
 import { expect } from 'vitest'
+import type { DType } from '../src/base/dtype.js'
 import { type Tensor, tensor } from '../src/index.js'
 import { loadOnnxBytes } from '../src/io/onnx/load.js'
 import { crossEntropy } from '../src/nn/functional.js'
@@ -10,17 +11,30 @@ import { type Ort, type OrtTensor, ortSession } from './peers.js'
 import { difference, uniform } from './support.js'
 
 /** An input as onnxruntime takes it. */
-export function feedOf(runtime: Ort, { dtype, shape, data }: Input): OrtTensor {
-  if (dtype === 'int64') return new runtime.Tensor('int64', BigInt64Array.from(data, BigInt), shape)
-  if (dtype === 'int32') return new runtime.Tensor('int32', Int32Array.from(data), shape)
-  if (dtype === 'bool') return new runtime.Tensor('bool', Uint8Array.from(data), shape)
-  return new runtime.Tensor('float32', Float32Array.from(data), shape)
+export function feedOf({ Tensor }: Ort, { dtype, shape, data }: Input): OrtTensor {
+  switch (dtype) {
+    case 'float':
+      return new Tensor('float32', Float32Array.from(data), shape)
+    case 'int64':
+      return new Tensor('int64', BigInt64Array.from(data, BigInt), shape)
+    case 'int32':
+      return new Tensor('int32', Int32Array.from(data), shape)
+    case 'int8':
+      return new Tensor('int8', Int8Array.from(data), shape)
+    default:
+      return new Tensor(dtype, Uint8Array.from(data), shape)
+  }
+}
+
+/** The type here of elements that onnxruntime calls so. */
+const typeOf = (type: string): DType => {
+  if (type.startsWith('float')) return 'float32'
+  return type === 'bool' || type === 'uint8' ? type : 'int32'
 }
 
 /** An input as a tensor here. */
 export function tensorOfInput({ dtype, shape, data }: Input): Tensor {
-  const type = dtype === 'float' ? 'float32' : dtype === 'bool' ? 'bool' : 'int32'
-  return tensor([...data], { dtype: type, shape })
+  return tensor([...data], { dtype: typeOf(dtype), shape })
 }
 
 /** What onnxruntime gives as numbers; float16 stays bits. */
@@ -52,6 +66,7 @@ export async function compare(given: OperatorCase, expected: Outputs): Promise<v
   for (const [name, wanted] of Object.entries(expected)) {
     const where = `${given.op} ${given.opset} ${name}`
     expect(actual[name].shape, where).toEqual([...wanted.dims])
+    expect(actual[name].dtype, where).toBe(typeOf(wanted.type))
     if (wanted.type === 'float16') continue
     const data = await actual[name].data()
     const found = difference(data, numbers(wanted), given.tolerance ?? 1e-5, 1e-6)

@@ -2,9 +2,7 @@
 // --ignore-scripts`), and Debian's Python with PyTorch. A test that needs one skips, with a printed reason, where it is
 // absent; with BURNISH_REQUIRE=all it fails instead.
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import { requireAll } from './support.js'
 
 const fromPeers = createRequire(new URL('../bench/peers/package.json', import.meta.url))
@@ -26,12 +24,6 @@ export function peer(name: string): unknown {
     )
   }
   return fromPeers(path)
-}
-
-/** The folder of an installed package of bench/peers. */
-export function peerFolder(name: string): string | undefined {
-  const folder = fileURLToPath(new URL(`../bench/peers/node_modules/${name}/`, import.meta.url))
-  return existsSync(folder) ? folder : absent(`${name} skipped: ${folder} is absent`)
 }
 
 const found = new Map<string, string | undefined>()
@@ -90,7 +82,7 @@ export function onnxruntime(): Ort | undefined {
   return peer('onnxruntime-node') as Ort | undefined
 }
 
-/** A session with one thread and, unless told otherwise, without optimisations, silent. */
+/** A silent session with one thread and, unless told otherwise, basic optimisations. */
 export function ortSession(
   ort: Ort,
   model: Uint8Array | string,
