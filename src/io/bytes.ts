@@ -1,5 +1,6 @@
-// What several formats do with bytes: joining parts, hexadecimal digits, hashes.
+// What several formats do with bytes: joining parts, elements in another order, hexadecimal digits, hashes.
 import { fail } from '../base/errors.js'
+import { type Shape, sizeOf } from '../base/shape.js'
 import type { Algorithm } from './place.js'
 
 /** The parts as one array. */
@@ -11,6 +12,37 @@ export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
     at += part.length
   }
   return whole
+}
+
+/** Elements of `item` bytes each, with their bytes in the opposite order. */
+export function swapBytes(bytes: Uint8Array, item: number): Uint8Array {
+  const result = new Uint8Array(bytes.length)
+  for (let at = 0; at < bytes.length; at += item)
+    for (let byte = 0; byte < item; byte++) result[at + byte] = bytes[at + item - 1 - byte]
+  return result
+}
+
+/** Elements of `item` bytes each that lie from byte `begin` on with `strides` in elements, in row-major order. */
+export function gathered(
+  bytes: Uint8Array,
+  begin: number,
+  shape: Shape,
+  strides: readonly number[],
+  item: number,
+): Uint8Array {
+  const result = new Uint8Array(sizeOf(shape) * item)
+  const index = new Array<number>(shape.length).fill(0)
+  let from = begin
+  for (let to = 0; to < result.length; to += item) {
+    for (let byte = 0; byte < item; byte++) result[to + byte] = bytes[from + byte]
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      from += strides[axis] * item
+      if (++index[axis] < shape[axis]) break
+      from -= strides[axis] * item * shape[axis]
+      index[axis] = 0
+    }
+  }
+  return result
 }
 
 /** Two hexadecimal digits a byte. */

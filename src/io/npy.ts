@@ -4,7 +4,8 @@
 // data. The dict is read by a small parser of its own; nothing is ever evaluated. Big-endian and Fortran-ordered data
 // are put in order. Leaves out objects (they are pickles, programs), records, text, dates and complex numbers.
 import { fail } from '../base/errors.js'
-import { type Shape, showShape } from '../base/shape.js'
+import { type Shape, showShape, sizeOf, stridesOf } from '../base/shape.js'
+import { gathered, swapBytes } from './bytes.js'
 import { type FileDType, fileItemSize, type StoredTensor } from './values.js'
 import { readZip } from './zip.js'
 import { writeZip } from './zip-write.js'
@@ -54,7 +55,10 @@ export function readNpy(bytes: Uint8Array, where = 'npy'): StoredTensor {
     )
   let data = bytes.subarray(dataAt)
   if (swapped && item > 1) data = swapBytes(data, item)
-  if (fortran && shape.length > 1) data = rowMajor(data, shape, item)
+  if (fortran && shape.length > 1) {
+    const strides = stridesOf([...shape].reverse()).reverse()
+    data = gathered(data, 0, shape, strides, item)
+  }
   return { dtype, shape, bytes: data }
 }
 
@@ -175,36 +179,6 @@ function dtypeOf(descr: string, where: string): { dtype: FileDType; swapped: boo
   )
 }
 
-function swapBytes(data: Uint8Array, item: number): Uint8Array {
-  const swapped = new Uint8Array(data.length)
-  for (let at = 0; at < data.length; at += item)
-    for (let byte = 0; byte < item; byte++) swapped[at + byte] = data[at + item - 1 - byte]
-  return swapped
-}
-
-/** Elements whose first index runs fastest, put so that the last does. */
-function rowMajor(data: Uint8Array, shape: Shape, item: number): Uint8Array {
-  const ordered = new Uint8Array(data.length)
-  const index = new Array<number>(shape.length).fill(0)
-  const strides: number[] = []
-  let stride = item
-  for (const extent of shape) {
-    strides.push(stride)
-    stride *= extent
-  }
-  let from = 0
-  for (let to = 0; to < data.length; to += item) {
-    for (let byte = 0; byte < item; byte++) ordered[to + byte] = data[from + byte]
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      from += strides[axis]
-      if (++index[axis] < shape[axis]) break
-      from -= strides[axis] * shape[axis]
-      index[axis] = 0
-    }
-  }
-  return ordered
-}
-
 const written: ReadonlyMap<FileDType, string> = new Map(
   Object.entries(codes).map(([code, dtype]) => [
     dtype,
@@ -220,7 +194,7 @@ export function writeNpy({ dtype, shape, bytes }: StoredTensor, where = 'writeNp
   const descr = written.get(dtype)
   if (descr === undefined)
     throw fail(`${where}: NumPy has no type for ${dtype}; convert the tensor to float32 first`)
-  const size = shape.reduce((product, extent) => product * extent, fileItemSize[dtype])
+  const size = sizeOf(shape) * fileItemSize[dtype]
   if (bytes.length !== size)
     fail(`${where}: ${dtype} ${showShape(shape)} is ${size} bytes, but there are ${bytes.length}`)
   const tuple = `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`

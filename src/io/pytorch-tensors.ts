@@ -1,6 +1,7 @@
 // PyTorch's tensors as a checkpoint has them: views of storages, with strides; and the element types by PyTorch's names.
 import { fail } from '../base/errors.js'
-import { type Shape, showShape } from '../base/shape.js'
+import { type Shape, showShape, sizeOf } from '../base/shape.js'
+import { gathered } from './bytes.js'
 import { PickleObject } from './pickle.js'
 import { type FileDType, fileItemSize, type StoredTensor } from './values.js'
 
@@ -113,16 +114,12 @@ export class PytorchTensor extends PickleObject implements StoredTensor, TensorP
   /** The elements out of the storage's bytes: a view where they lie in order. */
   from(storage: Uint8Array): Uint8Array {
     const item = fileItemSize[this.dtype]
-    const length = sizeIn(this.shape, item)
+    const length = sizeOf(this.shape) * item
     const begin = this.offset * item
     if (length === 0) return new Uint8Array()
     if (isContiguous(this.shape, this.strides)) return storage.subarray(begin, begin + length)
-    return gathered(storage, begin, this, item, length)
+    return gathered(storage, begin, this.shape, this.strides, item)
   }
-}
-
-function sizeIn(shape: Shape, item: number): number {
-  return shape.reduce((product, extent) => product * extent, item)
 }
 
 function isContiguous(shape: Shape, strides: readonly number[]): boolean {
@@ -132,28 +129,6 @@ function isContiguous(shape: Shape, strides: readonly number[]): boolean {
     expected *= shape[axis]
   }
   return true
-}
-
-function gathered(
-  storage: Uint8Array,
-  begin: number,
-  { shape, strides }: TensorPlace,
-  item: number,
-  length: number,
-): Uint8Array {
-  const ordered = new Uint8Array(length)
-  const index = new Array<number>(shape.length).fill(0)
-  let from = begin
-  for (let to = 0; to < length; to += item) {
-    for (let byte = 0; byte < item; byte++) ordered[to + byte] = storage[from + byte]
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      from += strides[axis] * item
-      if (++index[axis] < shape[axis]) break
-      from -= strides[axis] * item * shape[axis]
-      index[axis] = 0
-    }
-  }
-  return ordered
 }
 
 function checkPlace(storage: PytorchStorage, place: TensorPlace, where: string): void {

@@ -1,7 +1,7 @@
 // Writing PyTorch's checkpoints: the zip archive of `torch.save`, which `torch.load` reads, with `weights_only` too. Pickle
 // protocol 2, OrderedDict for what holds tensors, storages aligned to 64 bytes. After torch/serialization.py.
 import { fail } from '../base/errors.js'
-import type { Shape } from '../base/shape.js'
+import { sizeOf, stridesOf } from '../base/shape.js'
 import { joined } from './bytes.js'
 import { storageTypes } from './pytorch-tensors.js'
 import {
@@ -240,7 +240,7 @@ class Pickler {
       throw fail(
         `writePytorch: PyTorch has no storage of ${dtype}; convert it, or write safetensors`,
       )
-    const count = shape.reduce((product, extent) => product * extent, 1)
+    const count = sizeOf(shape)
     if (bytes.length !== count * fileItemSize[dtype])
       fail(`writePytorch: ${dtype} [${shape}] is ${count} elements, but has ${bytes.length} bytes`)
     const key = String(this.#storage(bytes, dtype))
@@ -258,20 +258,10 @@ class Pickler {
       },
       () => this.#integer(0),
       () => this.#integers(shape),
-      () => this.#integers(stridesOf(shape)),
+      () => this.#integers(stridesOf(shape.map((extent) => Math.max(extent, 1)))),
       () => this.#add(0x89),
       () => this.#orderedDict(),
     ])
     this.#add(0x52)
   }
-}
-
-function stridesOf(shape: Shape): number[] {
-  const strides: number[] = []
-  let stride = 1
-  for (const extent of [...shape].reverse()) {
-    strides.unshift(stride)
-    stride *= Math.max(extent, 1)
-  }
-  return strides
 }

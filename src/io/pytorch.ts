@@ -5,6 +5,7 @@
 // stream is four pickles (a magic number, the protocol, the machine, the value), a pickled list of storage keys, and for
 // each its count of elements and their bytes. Leaves out sparse, quantised and complex tensors, and TorchScript.
 import { fail } from '../base/errors.js'
+import { swapBytes } from './bytes.js'
 import { PickleEnd, type PickleGlobal, type PickleValue, shownValue, unpickle } from './pickle.js'
 import { pytorchGlobals, StorageType } from './pytorch-globals.js'
 import { PytorchStorage, PytorchTensor } from './pytorch-tensors.js'
@@ -165,11 +166,7 @@ function bigEndian(bytes: Uint8Array | undefined, where: string): boolean {
 /** A storage's bytes, the first byte of each element the least. */
 function ordered(storage: PytorchStorage, bytes: Uint8Array, big: boolean): Uint8Array {
   const item = storage.dtype === undefined ? 1 : fileItemSize[storage.dtype]
-  if (!big || item === 1) return bytes
-  const swapped = new Uint8Array(bytes.length)
-  for (let at = 0; at < bytes.length; at += item)
-    for (let byte = 0; byte < item; byte++) swapped[at + byte] = bytes[at + item - 1 - byte]
-  return swapped
+  return big && item > 1 ? swapBytes(bytes, item) : bytes
 }
 
 /** The value of an archive's pickle, and the entry of each storage it names. */

@@ -5,7 +5,7 @@
 // then the data, little-endian and row-major. Each entry is {"dtype", "shape", "data_offsets": [begin, end]},
 // offsets relative to the data; `__metadata__` maps strings to strings. Leaves out the sub-byte types.
 import { fail } from '../base/errors.js'
-import { type Shape, showShape } from '../base/shape.js'
+import { type Shape, showShape, sizeOf } from '../base/shape.js'
 import { joined } from './bytes.js'
 import { type Json, parseJson } from './json.js'
 import { plainBytes, type Reading, readFrom, readNow, type Source } from './source.js'
@@ -204,7 +204,7 @@ export function safetensorsParts(
   let position = 0
   for (const [name, { dtype, shape, bytes }] of sorted) {
     if (name === '__metadata__') fail(`writeSafetensors: no tensor can be called __metadata__`)
-    const size = shape.reduce((product, extent) => product * extent, fileItemSize[dtype])
+    const size = sizeOf(shape) * fileItemSize[dtype]
     if (bytes.length !== size)
       fail(
         `writeSafetensors: ${name} is ${dtype} ${showShape(shape)}, ${size} bytes, but has ${bytes.length}`,
