@@ -318,9 +318,10 @@ describe('without a runtime to compare with', () => {
     nodes.push({ opType: 'Sum', input: nodes.map((_, i) => `v${i}`), output: ['y'] })
     const yes: Tensor = { name: 'yes', dims: [], dataType: TensorType.BOOL, int32Data: [1] }
     const bytes = graphOf(nodes, [yes])
+    // A second or two; a copy of all names for each branch takes more than ten.
     const begin = performance.now()
     loadOnnxBytes(bytes, 'm')
-    expect(performance.now() - begin).toBeLessThan(2000)
+    expect(performance.now() - begin).toBeLessThan(5000)
   })
 
   it('refuses to compute with integers beyond int32', () => {
