@@ -1,9 +1,7 @@
 #!/usr/bin/env node
-// The command line, `burnish`. Every failure is one clear message on standard error and exit code 1; a bug of ours shows
-// its stack. Exit codes: 0 done, 1 an error, 130 interrupted.
+// The command line, `burnish`: its commands, their options and their help. How they end: settle.ts.
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { BurnishError } from '../base/errors.js'
 import { list } from '../models/index.js'
 import { type ConvertOptions, convert } from './convert.js'
 import { datasets } from './datasets.js'
@@ -19,46 +17,10 @@ import { nearest } from './nearest.js'
 import { type PredictOptions, predict } from './predict.js'
 import { type ProfileOptions, profile } from './profile.js'
 import { listAll, type PullOptions, pull } from './pull.js'
+import { settle } from './settle.js'
 import { type TrainOptions, train } from './train.js'
 import { sizes, whole } from './values.js'
 import { listNetworks } from './zoo.js'
-
-const INTERRUPTED = 130
-
-/** The first Ctrl-C asks for an end between two steps, the second ends at once. */
-function interruptible(): AbortSignal {
-  const controller = new AbortController()
-  process.on('SIGINT', () => {
-    if (controller.signal.aborted) process.exit(INTERRUPTED)
-    controller.abort()
-    process.stderr.write('\nstopping after this step; Ctrl-C again ends at once\n')
-  })
-  return controller.signal
-}
-
-/** Runs a command to its end and sets the exit code. */
-async function settle(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const signal = interruptible()
-  try {
-    await run(signal)
-  } catch (error) {
-    if (signal.aborted && error === signal.reason) process.exitCode = INTERRUPTED
-    else {
-      const plain = error instanceof BurnishError || isSystemError(error)
-      process.stderr.write(`error: ${messageOf(error, plain)}\n`)
-      process.exitCode = 1
-    }
-  }
-}
-
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && 'syscall' in error
-}
-
-function messageOf(error: unknown, plain: boolean): string {
-  if (!(error instanceof Error)) return String(error)
-  return plain || error.stack === undefined ? error.message : error.stack
-}
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
