@@ -14,7 +14,7 @@ export const NOTES = {
   MaxPool: 'dilations, ceil_mode, auto_pad; indices in storage_order 0',
   Dropout: 'drops in training mode; ratio as attribute before opset 12',
   DequantizeLinear: 'of constants: a trainable float weight; no blocks',
-  QuantizeLinear: 'to uint8 and int8; no gradient through its rounding',
+  QuantizeLinear: 'to integers of 4, 8 and 16 bits; no gradient through its rounding',
   GatherND: 'batch_dims',
   GridSample:
     'linear, nearest and cubic in any number of dimensions; zeros, border, reflection; align_corners',
@@ -30,7 +30,7 @@ export const NOTES = {
   NonZero: 'of values known while tracing',
   Pad: 'constant, reflect, edge, wrap; pads as attribute before opset 11, axes from 18',
   Resize:
-    'nearest, linear, cubic; every coordinate mode but tf_crop_and_resize; no antialias, no keep_aspect_ratio_policy',
+    'nearest, linear, cubic; every coordinate mode but tf_crop_and_resize and tf_half_pixel_for_nn; no antialias, no keep_aspect_ratio_policy',
   Slice: 'attributes before opset 10',
   Softmax: 'before opset 13 over all dimensions from the axis on',
   LogSoftmax: 'before opset 13 over all dimensions from the axis on',
