@@ -3,6 +3,7 @@
 import { stat } from 'node:fs/promises'
 import { fail } from '../base/errors.js'
 import { bfloat16Bits, float16Bits } from '../base/half.js'
+import { stripped } from '../io/load.js'
 import { saveTensors } from '../io/save.js'
 import { decode, type FileDType, hostDType, type StoredTensor } from '../io/values.js'
 import { printable } from './inspect.js'
@@ -25,30 +26,27 @@ export interface ConvertOptions {
 export async function convert(from: string, to: string, options: ConvertOptions): Promise<void> {
   if (!options.force && (await stat(to).catch(() => undefined)) !== undefined)
     fail(`${to} is there already; name another file, or give --force to replace it`)
+  if (options.shard !== undefined && !to.endsWith('.safetensors'))
+    fail(`convert: --shard is for .safetensors; ${to} is one file`)
   const { key, strip = '' } = options
-  const file = await openAny(from, key === undefined ? {} : { key })
+  const opened = await openAny(from, key === undefined ? {} : { key })
   const tensors = new Map<string, StoredTensor>()
   try {
+    const file = stripped(opened, strip, from)
     for (const [name, { same }] of file.tensors) {
-      const short = name.startsWith(strip) ? name.slice(strip.length) : name
-      if (tensors.has(short)) fail(`${from}: without ${strip} two tensors are called ${short}`)
-      const twin = same?.startsWith(strip) ? same.slice(strip.length) : same
-      const known = twin === undefined ? undefined : tensors.get(twin)
-      tensors.set(
-        short,
-        known ?? converted(await file.read(name), options.dtype, `${from}: ${name}`),
-      )
+      const twin = same === undefined ? undefined : tensors.get(same)
+      tensors.set(name, twin ?? converted(await file.read(name), options.dtype, `${from}: ${name}`))
     }
   } finally {
-    await file.close()
+    await opened.close()
   }
   if (tensors.size === 0) fail(`${from}: has no tensors`)
-  const metadata = new Map(file.metadata)
+  const metadata = new Map(opened.metadata)
   if (to.endsWith('.safetensors') && !metadata.has('format')) metadata.set('format', 'pt')
   const shard = options.shard === undefined ? {} : { shardBytes: options.shard * 1e6 }
   const paths = await saveTensors(to, tensors, metadata, shard)
   const bytes = [...new Set(tensors.values())].reduce((sum, tensor) => sum + tensor.bytes.length, 0)
-  const result = { from, format: file.format, to: paths, tensors: tensors.size, bytes }
+  const result = { from, format: opened.format, to: paths, tensors: tensors.size, bytes }
   process.stdout.write(
     options.json
       ? `${JSON.stringify(result)}\n`

@@ -183,6 +183,9 @@ test('convert keeps what is there, unless told', async () => {
   await converts(start, 'there.pt', { force: true })
   expect((await readFile(there)).length).toBeGreaterThan(1)
   await expect(converts(start, 'there.onnx')).rejects.toThrow(/written as \.safetensors, \.pt/)
+  await expect(converts(start, 'd.npz', { shard: 1 })).rejects.toThrow(
+    /--shard is for .safetensors/,
+  )
   await expect(converts(start, 'none/x.pt')).rejects.toThrow(/its folder is not there/)
 })
 
