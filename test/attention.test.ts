@@ -3,7 +3,7 @@
 // grow with the square of the length.
 import { describe, expect, it } from 'vitest'
 import { gradients } from '../src/autograd/grad.js'
-import { allocate, type TypedArray, typedView } from '../src/base/dtype.js'
+import { typedView } from '../src/base/dtype.js'
 import { sizeOf } from '../src/base/shape.js'
 import { compileGraph, inputsOf } from '../src/compiler/compile.js'
 import type { Machine, Program } from '../src/compiler/program.js'
@@ -23,8 +23,9 @@ import {
   view,
 } from '../src/graph/node.js'
 import { runGraph, testMachine } from './compiled.js'
-import { bytesOf, firstDifference } from './programs.js'
-import { nativeMachine, nativeRunners } from './run-native.js'
+import { bytesOf, firstDifference, noise } from './programs.js'
+import { nativeMachine, nativeRunners, runEach } from './run-native.js'
+import { difference } from './support.js'
 
 /** Of the largest value. */
 const BOUND = 2e-6
@@ -164,22 +165,8 @@ function build(at: Case): Built {
   return { graph: { outputs, updates: [] }, inputs }
 }
 
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0
-    return (state >>> 8) / 2 ** 24 - 0.5
-  }
-}
-
 function dataOf(inputs: readonly InputNode[]): Map<InputNode, Float32Array> {
-  const next = random(7)
-  return new Map(
-    inputs.map((node) => [
-      node,
-      Float32Array.from({ length: sizeOf(node.shape) }, () => 2 * next()),
-    ]),
-  )
+  return new Map(inputs.map((node, i) => [node, noise(sizeOf(node.shape), i + 1)]))
 }
 
 function contentOf(data: ReadonlyMap<InputNode, Float32Array>, node: InputNode): Float32Array {
@@ -188,16 +175,9 @@ function contentOf(data: ReadonlyMap<InputNode, Float32Array>, node: InputNode):
   return found
 }
 
-function close(got: readonly TypedArray[], want: readonly ArrayLike<number>[]): void {
+function close(got: readonly ArrayLike<number>[], want: readonly ArrayLike<number>[]): void {
   want.forEach((values, i) => {
-    let most = 0
-    let worst = 0
-    for (let k = 0; k < values.length; k++) {
-      most = Math.max(most, Math.abs(values[k]))
-      const error = Math.abs(got[i][k] - values[k])
-      worst = Number.isNaN(error) ? Number.POSITIVE_INFINITY : Math.max(worst, error)
-    }
-    expect(worst, `output ${i}`).toBeLessThan(BOUND * most)
+    expect(difference(got[i], values, BOUND), `output ${i}`).toBeUndefined()
   })
 }
 
@@ -218,24 +198,15 @@ describe.each(cases)('attention: $name', (at) => {
     const order = inputsOf(graph)
     const program = compileGraph(graph, nativeMachine, order)
     expect(kernels(program).filter((name) => name === 'attention')).toHaveLength(2)
-    const runs: Uint8Array[][] = []
-    for (const runner of runners) {
-      const args = [
-        ...order.map((node) => bytesOf(contentOf(data, node))),
-        ...graph.outputs.map((node) => new Uint8Array(4 * sizeOf(node.shape))),
-      ]
-      await runner.run(program, args)
-      runs.push(args.slice(order.length))
-    }
+    const given = order.map((node) => bytesOf(contentOf(data, node)))
+    const [one, two] = await runEach(runners, program, given)
     close(
-      runs[0].map((bytes, i) => {
-        const out = allocate('float32', sizeOf(graph.outputs[i].shape))
-        out.set(typedView('float32', bytes.buffer as ArrayBuffer, bytes.byteOffset, out.length))
-        return out
-      }),
+      one
+        .slice(order.length)
+        .map((bytes) => typedView('float32', bytes.buffer, 0, bytes.length / 4)),
       want,
     )
-    expect(firstDifference(runs[1], runs[0])).toBe(-1)
+    expect(firstDifference(two, one)).toBe(-1)
   })
 })
 

@@ -25,7 +25,7 @@ import {
 import { printGraph } from '../src/graph/print.js'
 import { bytesOf, firstDifference } from './programs.js'
 import { randomGraph } from './random-graph.js'
-import { nativeMachine, nativeRunners } from './run-native.js'
+import { nativeMachine, nativeRunners, runEach } from './run-native.js'
 
 const TOLERANCE = 2e-4 // float32 through some thirty operations of moderate values
 
@@ -64,15 +64,8 @@ async function check(
   const exact = interpret(graph, bind)
   const inputs = inputsOf(graph)
   const program = shared(compileGraph(graph, machine))
-  const filled = () =>
-    program.arguments.map(({ bytes }, i) => {
-      const out = new Uint8Array(bytes)
-      if (i < inputs.length) out.set(bytesOf(bind(inputs[i]) as Float32Array))
-      return out
-    })
-  const [one, two] = [filled(), filled()]
-  await runners[0].run(program, one)
-  await runners[1].run(program, two)
+  const given = inputs.map((node) => bytesOf(bind(node) as Float32Array))
+  const [one, two] = await runEach(runners, program, given)
   const fail = (text: string) => expect.fail(`seed ${seed}: ${text}\n${printGraph(graph)}`)
   if (firstDifference(one, two) >= 0) fail('two threads give other bits than one')
   const read = (i: number): TypedArray => {
@@ -81,14 +74,14 @@ async function check(
     out.set(typedView(dtype, one[i].buffer, 0, one[i].byteLength / itemSize[dtype]))
     return numbersOf(dtype, out)
   }
-  const given = [
+  const found = [
     ...graph.outputs.map((_, k) => read(inputs.length + k)),
     ...graph.updates.map(({ target }) => read(inputs.indexOf(target))),
   ]
   for (const [i, wanted] of [...exact.outputs, ...exact.updates].entries())
     for (const [k, value] of wanted.entries())
-      if (!(Math.abs(value - given[i][k]) <= TOLERANCE * Math.max(1, Math.abs(value))))
-        fail(`root ${i}[${k}]: ${given[i][k]}, not ${value}`)
+      if (!(Math.abs(value - found[i][k]) <= TOLERANCE * Math.max(1, Math.abs(value))))
+        fail(`root ${i}[${k}]: ${found[i][k]}, not ${value}`)
 }
 
 for (const { machine, seeds } of machines) {

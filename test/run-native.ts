@@ -136,3 +136,18 @@ export async function nativeRunners(): Promise<readonly Runner[]> {
   })
   return runners
 }
+
+/** What each leaves in the program's arguments, of which the first are given. */
+export async function runEach(
+  runners: readonly Runner[],
+  program: Program,
+  given: readonly Uint8Array[],
+): Promise<Uint8Array[][]> {
+  const runs: Uint8Array[][] = []
+  for (const runner of runners) {
+    const args = program.arguments.map(({ bytes }, i) => given[i]?.slice() ?? new Uint8Array(bytes))
+    await runner.run(program, args)
+    runs.push(args)
+  }
+  return runs
+}

@@ -21,8 +21,9 @@ import {
   view,
 } from '../src/graph/node.js'
 import { runGraph, testMachine } from './compiled.js'
-import { bytesOf, firstDifference } from './programs.js'
-import { nativeMachine, nativeRunners } from './run-native.js'
+import { bytesOf, firstDifference, noise } from './programs.js'
+import { nativeMachine, nativeRunners, runEach } from './run-native.js'
+import { difference } from './support.js'
 
 /** Of the largest value: F(2×2, 3×3) is nearly as good as a direct sum. */
 const BOUND = 2e-6
@@ -117,22 +118,16 @@ const cases: readonly { readonly build: Build; readonly at: Case }[] = [
   { build: block, at: { n: 9, c: 32, o: 32, height: 6, width: 8, padding: 1 } },
 ]
 
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0
-    return (state >>> 8) / 2 ** 24 - 0.5
-  }
-}
-
 function prepare(build: Build, at: Case) {
   const x = input({}, [at.n, at.c, at.height, at.width], 'float32')
   const w = input({}, [at.o, at.c, 3, 3], 'float32')
   const graph = build(x, w, at)
-  const next = random(at.n + at.height)
   const values = new Map<Node, Float32Array>()
-  for (const node of [x, w])
-    values.set(node, Float32Array.from({ length: sizeOf(node.shape) }, next))
+  for (const [i, node] of [x, w].entries())
+    values.set(
+      node,
+      noise(sizeOf(node.shape), at.n + at.height + i).map((value) => value / 2),
+    )
   const bind = (node: InputNode) => values.get(node) ?? new Float32Array(sizeOf(node.shape))
   return { graph, bind, exact: interpret(graph, bind).outputs }
 }
@@ -149,14 +144,7 @@ const inMemory = ({ regions }: Program) =>
     .filter(({ what }) => /^contract \[4, 4(, \d+){4}\]$/.test(what)).length
 
 function compare(found: ArrayLike<number>, exact: ArrayLike<number>, what: string): void {
-  let largest = 0
-  let error = 0
-  for (let i = 0; i < exact.length; i++) {
-    largest = Math.max(largest, Math.abs(exact[i]))
-    const gap = Math.abs(exact[i] - found[i])
-    error = Number.isNaN(gap) ? Number.POSITIVE_INFINITY : Math.max(error, gap)
-  }
-  expect(error / largest, what).toBeLessThan(BOUND)
+  expect(difference(found, exact, BOUND), what).toBeUndefined()
 }
 
 describe('transformed convolutions', () => {
@@ -189,15 +177,8 @@ describe('transformed convolutions', () => {
       const program = compileGraph(graph, native, inputs)
       expect(transformed(program)).toBe(convolutions)
       expect(inMemory(program)).toBe(2 * gradients)
-      const fill = () =>
-        program.arguments.map(({ bytes }, i) => {
-          const out = new Uint8Array(bytes)
-          if (i < inputs.length) out.set(bytesOf(bind(inputs[i])))
-          return out
-        })
-      const [one, two] = [fill(), fill()]
-      await runners[0].run(program, one)
-      await runners[1].run(program, two)
+      const given = inputs.map((node) => bytesOf(bind(node)))
+      const [one, two] = await runEach(runners, program, given)
       expect(firstDifference(one, two)).toBeLessThan(0)
       for (const [i, values] of exact.entries()) {
         const bytes = one[inputs.length + i]
