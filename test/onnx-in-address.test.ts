@@ -1,4 +1,5 @@
-// loadOnnx from an address: the model and the files of its weights, from a server, and what it says when one is not there.
+// loadOnnx from an address: the model and the files of its weights, from a server, and what it says when one is not
+// there.
 import { createServer, type Server } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { BurnishError } from '../src/base/errors.js'

@@ -1,5 +1,5 @@
-// Gradients of networks' operators as they are read from ONNX: along a random direction of all float inputs and weights, against
-// central differences.
+// Gradients of networks' operators as they are read from ONNX: along a random direction of all float inputs and
+// weights, against central differences.
 import { beforeAll, describe, expect, it } from 'vitest'
 import { grad, Parameter, type Tensor, tensor } from '../src/index.js'
 import { loadOnnxBytes } from '../src/io/onnx/load.js'

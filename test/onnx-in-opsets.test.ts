@@ -1,5 +1,5 @@
-// ONNX models read: every case of every operator at each opset that changed the operator, and at the first and the last that are
-// read, wherever onnxruntime accepts it there.
+// ONNX models read: every case of every operator at each opset that changed the operator, and at the first and the last
+// that are read, wherever onnxruntime accepts it there.
 import { describe, expect, it } from 'vitest'
 import { operators } from '../src/io/onnx/operators/index.js'
 import { NEWEST, OLDEST } from '../src/io/onnx/read.js'

@@ -1,5 +1,5 @@
-// ONNX models read: each operator of the table against onnxruntime, and its gradient against central differences; and that
-// every operator has a case.
+// ONNX models read: each operator of the table against onnxruntime, graphs of several, what is refused when it is run;
+// and that every operator has a case. Gradients: onnx-in-gradients.test.ts.
 import { describe, expect, it } from 'vitest'
 import { loadOnnxBytes } from '../src/io/onnx/load.js'
 import { operators } from '../src/io/onnx/operators/index.js'

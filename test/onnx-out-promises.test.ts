@@ -1,5 +1,5 @@
-// What exportOnnx promises besides results: when the batch is fixed, names, metadata, what is stored, refusals, the model
-// left as it was.
+// What exportOnnx promises besides results: when the batch is fixed, names, metadata, what is stored, refusals, the
+// model left as it was.
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { exportOnnx } from '../src/io/onnx/export.js'

@@ -144,8 +144,8 @@ export class GraphModule extends Module<Tensor> {
     return this.#entries.get(name)
   }
   /**
-   * A module in the place of a node, such as a new head: it is given the node's inputs but its weights, and gives its first
-   * output. Weights that no node reads any more are dropped.
+   * A module in the place of a node, such as a new head: it is given the node's inputs but its weights, and gives its
+   * first output. Weights that no node reads any more are dropped.
    */
   protected override replaceChild(name: string, module: AnyModule): void {
     const replaced = this.#entries.get(name)

@@ -1,12 +1,12 @@
-// Which constants of a graph are weights. A file does not say: its constants are weights and biases, running statistics,
-// but also ε, masks, grids and shapes.
+// Which constants of a graph are weights. A file does not say: its constants are weights and biases, running
+// statistics, but also ε, masks, grids and shapes.
 //
 // A float constant of at least one dimension is a parameter where an operator takes it as a weight (Conv, Gemm, MatMul,
 // normalisations, recurrent layers, the table of Gather), directly or through operators that only move it (Transpose,
-// Reshape). In plain arithmetic it is one, a bias or a scale, where the other operand depends on parameters: so the mean
-// and deviation that prepare an image are not trained. Nor are values that no training leaves behind: infinite or huge
-// ones, which mask, and tables of whole and half numbers, which are positions and strides (all 0 and all 1 are fresh
-// weights).
+// Reshape). In plain arithmetic it is one, a bias or a scale, where the other operand depends on parameters: so the
+// mean and deviation that prepare an image are not trained. Nor are values that no training leaves behind: infinite or
+// huge ones, which mask, and tables of whole and half numbers, which are positions and strides (all 0 and all 1 are
+// fresh weights).
 import type { HostTensor, StoredTensor } from '../values.js'
 import type { OperatorTable } from './call.js'
 import { knownConstant } from './host.js'

@@ -1,5 +1,5 @@
-// Protocol buffers by tables: a message is a table of field numbers, and reading and writing follow it. On the wire reader
-// and writer of @bufbuild/protobuf; unknown fields are skipped, groups (long deprecated) refused.
+// Protocol buffers by tables: a message is a table of field numbers, and reading and writing follow it. On the wire
+// reader and writer of @bufbuild/protobuf; unknown fields are skipped, groups (long deprecated) refused.
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { BurnishError, fail } from '../../base/errors.js'
 

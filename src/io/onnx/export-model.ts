@@ -168,7 +168,7 @@ export class Builder {
     return this.constant(numbers, 'int64', shape)
   }
 
-  /** What the node over constants gives, computed now; undefined where something is no constant, or of a batch's size. */
+  /** What the node over constants gives, computed now; undefined of what is no constant, or of a batch's size. */
   folded(values: readonly Value[], build: (nodes: readonly Node[]) => Node): Value | undefined {
     const data = new Map<InputNode, Float64Array>()
     const nodes: Node[] = []

@@ -1,5 +1,5 @@
-// Whether a forward is at the example's own batch what it is for two others: a forward may ask for the size of its batch
-// and do something else for small ones, and a graph for any batch would have only one of the branches.
+// Whether a forward is at the example's own batch what it is for two others: a forward may ask for the size of its
+// batch and do something else for small ones, and a graph for any batch would have only one of the branches.
 //
 // The graphs are walked as the forward built them, before anything is simplified. Every number in them (extents, axes,
 // constants, steps) must lie on the line through those of the two other batches.
@@ -12,7 +12,7 @@ class Differs extends Error {}
 
 type Three = readonly [one: Node, two: Node, own: Node]
 
-/** What the forward does otherwise at its own batch; undefined: nothing. `sizes` are the batches of the three traces. */
+/** What the forward does otherwise at its own batch; undefined: nothing. `sizes` are the batches of the traces. */
 export function differsAtOwn(
   traces: readonly [Traced, Traced, Traced],
   sizes: readonly [number, number, number],

@@ -97,8 +97,8 @@ function windowed(b: Builder, x: Value, op: OpOf<'window'>): Value {
 }
 
 /**
- * Elements repeated along a spatial axis, [N, C, .., n, ..] → [N, C, .., n·times, ..]: an axis of size 1 behind it that is
- * expanded and merged. Resize, which is what it was.
+ * Elements repeated along a spatial axis, [N, C, .., n, ..] → [N, C, .., n·times, ..]: an axis of size 1 behind it that
+ * is expanded and merged. Resize, which is what it was.
  */
 export function repeated(b: Builder, node: Node, find: (node: Node) => Value): Value | undefined {
   if (node.kind !== 'view' || node.op.type !== 'reshape' || node.dtype !== 'float32')

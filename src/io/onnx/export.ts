@@ -66,9 +66,9 @@ interface Translated {
 }
 
 /**
- * A model's forward, in evaluation mode, as the bytes of an ONNX file of opset 17. `example` is a tensor of the shape and
- * dtype that the model will get, a list of arguments, or an object of tensors as the one argument; their values do not
- * matter. Parameters and state keep their names of the state dict, nodes the paths of their modules.
+ * A model's forward, in evaluation mode, as the bytes of an ONNX file of opset 17. `example` is a tensor of the shape
+ * and dtype that the model will get, a list of arguments, or an object of tensors as the one argument; their values do
+ * not matter. Parameters and state keep their names of the state dict, nodes the paths of their modules.
  * @throws BurnishError naming the layer that ONNX has no operators for, and where the weights take more than 2 GB.
  *
  *     await writeFile('lenet.onnx', await exportOnnx(model, zeros([1, 1, 28, 28])))

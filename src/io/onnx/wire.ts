@@ -1,5 +1,5 @@
-// ONNX's messages (onnx.proto, Apache-2.0), as far as models of networks use them: types, tables, and reading and writing
-// a model. Training information and annotations are skipped.
+// ONNX's messages (onnx.proto, Apache-2.0), as far as models of networks use them: types, tables, and reading and
+// writing a model. Training information and annotations are skipped.
 import { decodeMessage, encodeMessage, type MessageTable, message } from './codec.js'
 
 export interface StringStringEntry {

@@ -1,6 +1,6 @@
-// Control flow while tracing: a branch whose condition is known is taken; of one that data decide, both are computed and one
-// chosen, where they have the same shapes. A loop whose count and condition are known is unrolled, any other refused when
-// it is met. Sequences are lists while tracing. And quantised values, computed as floats.
+// Control flow while tracing: a branch whose condition is known is taken; of one that data decide, both are computed
+// and one chosen, where they have the same shapes. A loop whose count and condition are known is unrolled, any other
+// refused when it is met. Sequences are lists while tracing. And quantised values, computed as floats.
 import { isFloat } from '../../../base/dtype.js'
 import { sameShape } from '../../../base/shape.js'
 import { concat, stack, type Tensor, where } from '../../../tensor/tensor.js'
