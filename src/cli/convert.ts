@@ -50,7 +50,7 @@ export async function convert(from: string, to: string, options: ConvertOptions)
   process.stdout.write(
     options.json
       ? `${JSON.stringify(result)}\n`
-      : `${printable(from)} (${file.format}) → ${paths.map(printable).join(', ')}: ${tensors.size} tensors, ${size(bytes)}\n`,
+      : `${printable(from)} (${opened.format}) → ${paths.map(printable).join(', ')}: ${tensors.size} tensors, ${size(bytes)}\n`,
   )
 }
 

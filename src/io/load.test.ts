@@ -112,6 +112,13 @@ test('a prefix is taken off the names of every format', async () => {
     const state = await loadState(await write(of('module.w', 'other')), { strip: 'module.' })
     expect(Object.keys(state).sort()).toEqual(['other', 'w'])
   }
+  const index = 'prefix/pytorch_model.bin.index.json'
+  await mkdir(join(folder, 'prefix'))
+  await place('prefix/a.bin', writePytorch(of('module.w', 'other')))
+  const map = { 'module.w': 'a.bin', other: 'a.bin' }
+  await place(index, new TextEncoder().encode(JSON.stringify({ weight_map: map })))
+  const state = await loadState(join(folder, index), { strip: 'module.' })
+  expect(Object.keys(state).sort()).toEqual(['other', 'w'])
   await expect(
     loadState(writeSafetensors(of('module.w', 'w')), { strip: 'module.' }),
   ).rejects.toThrow('two tensors are called w')

@@ -88,19 +88,9 @@ export async function loadState(
   const file = await openTensors(input, opening)
   try {
     const values: { [name: string]: HostTensor } = Object.create(null)
-    // Checkpoints of PyTorch have been stripped where their state dict was found.
-    const { strip = '' } = file.format.startsWith('pytorch') ? {} : options
-    const short = (name: string) => (name.startsWith(strip) ? name.slice(strip.length) : name)
-    for (const [name, { same }] of file.tensors) {
-      if (Object.hasOwn(values, short(name)))
-        fail(
-          `${file.format}: without ${JSON.stringify(strip)} two tensors are called ${short(name)}`,
-        )
-      values[short(name)] =
-        same === undefined
-          ? decode(await file.read(name), name, { copy: false })
-          : values[short(same)]
-    }
+    for (const [name, { same }] of file.tensors)
+      values[name] =
+        same === undefined ? decode(await file.read(name), name, { copy: false }) : values[same]
     return values
   } finally {
     await file.close()
@@ -115,13 +105,35 @@ export async function openTensors(
   input: FileInput,
   options: LoadStateOptions = {},
 ): Promise<TensorFile> {
-  const source = await sourceOf(input, options)
+  // What is inside, such as shards, is opened under the names it has.
+  const { strip = '', ...inside } = options
+  const source = await sourceOf(input, inside)
   try {
-    return await openSource(source, input, options)
+    return stripped(await openSource(source, input, inside), strip, source.name)
   } catch (error) {
     await source.close()
     throw error
   }
+}
+
+/**
+ * The same file, a prefix taken off every name that has it.
+ * @throws BurnishError when two tensors would have one name.
+ */
+export function stripped(file: TensorFile, strip: string, where: string): TensorFile {
+  if (strip === '') return file
+  const short = (name: string) => (name.startsWith(strip) ? name.slice(strip.length) : name)
+  const tensors = new Map<string, TensorEntry>()
+  const whole = new Map<string, string>()
+  for (const [name, entry] of file.tensors) {
+    const own = short(name)
+    if (tensors.has(own))
+      fail(`${where}: without ${JSON.stringify(strip)} two tensors are called ${own}`)
+    const { same } = entry
+    tensors.set(own, same === undefined ? entry : { ...entry, same: short(same) })
+    whole.set(own, name)
+  }
+  return { ...file, tensors, read: (name) => file.read(whole.get(name) ?? name) }
 }
 
 async function sourceOf(input: FileInput, options: Opening): Promise<Source> {
