@@ -5,6 +5,7 @@ import { grad, Parameter, type Tensor, tensor } from '../src/index.js'
 import { loadOnnxBytes } from '../src/io/onnx/load.js'
 import { setDevice } from '../src/tensor/devices.js'
 import { cases } from './onnx-in.cases.js'
+import { tensorOfInput } from './onnx-in.compare.js'
 import { modelOfCase, type OperatorCase } from './onnx-in.inputs.js'
 import { uniform } from './support.js'
 
@@ -25,10 +26,8 @@ async function check(given: OperatorCase): Promise<void> {
   const variables: Parameter[] = [...model.parameters()]
   given.inputs.forEach((input, i) => {
     if (input === undefined || input.constant) return
-    const float = input.dtype === 'float'
-    const dtype = float ? 'float32' : input.dtype === 'bool' ? 'bool' : 'int32'
-    const value = tensor([...input.data], { dtype, shape: input.shape })
-    if (!float) {
+    const value = tensorOfInput(input)
+    if (input.dtype !== 'float') {
       inputs[`x${i}`] = value
       return
     }

@@ -19,16 +19,10 @@ async function problemOf(ort: Ort, seed: number): Promise<string | undefined> {
   const { outputs } = interpret(graph, data)
   const model = (...given: Tensor[]) => {
     const done = new Map<Node, Node>(inputs.map((node, i) => [node, given[i].node]))
+    const find = (node: Node): Node => done.get(node) ?? node
     for (const node of topological(graph.outputs))
-      if (!done.has(node))
-        done.set(
-          node,
-          withArgs(
-            node,
-            node.args.map((arg) => done.get(arg) ?? arg),
-          ),
-        )
-    return graph.outputs.map((node) => fromNode(done.get(node) ?? node))
+      if (!done.has(node)) done.set(node, withArgs(node, node.args.map(find)))
+    return graph.outputs.map((node) => fromNode(find(node)))
   }
   const example = inputs.map((node) =>
     tensor(numbersOf(node.dtype, data(node)), { shape: node.shape, dtype: node.dtype }),

@@ -151,37 +151,19 @@ function namedOutputs(result: unknown): { name: string; tensor: Tensor }[] {
 }
 
 /** Numbers as constants, composites that ONNX lacks expanded, and the rest simplified. */
-function prepared(roots: readonly Node[]): Node[] {
+function prepared(roots: readonly Node[]): readonly Node[] {
+  const simpler = (nodes: readonly Node[]) =>
+    simplify({ outputs: withNumbers(nodes), updates: [] }, hasOperator).outputs
+  // Once more, for definitions of composites may hold numbers of their own.
+  return simpler(simpler(roots))
+}
+
+function withNumbers(roots: readonly Node[]): Node[] {
   const done = new Map<Node, Node>()
-  for (const node of topological(roots)) {
-    if (node.kind === 'input') done.set(node, withNumber(node))
-    else
-      done.set(
-        node,
-        withArgs(
-          node,
-          node.args.map((arg) => done.get(arg) ?? arg),
-        ),
-      )
-  }
-  const outputs = roots.map((root) => done.get(root) ?? root)
-  const graph = simplify({ outputs, updates: [] }, hasOperator)
-  // Definitions may hold numbers of their own.
-  const again = new Map<Node, Node>()
-  for (const node of topological(graph.outputs))
-    again.set(
-      node,
-      node.kind === 'input'
-        ? withNumber(node)
-        : withArgs(
-            node,
-            node.args.map((arg) => again.get(arg) ?? arg),
-          ),
-    )
-  return simplify(
-    { outputs: graph.outputs.map((node) => again.get(node) ?? node), updates: [] },
-    hasOperator,
-  ).outputs.slice()
+  const find = (node: Node): Node => done.get(node) ?? node
+  for (const node of topological(roots))
+    done.set(node, node.kind === 'input' ? withNumber(node) : withArgs(node, node.args.map(find)))
+  return roots.map(find)
 }
 
 function withNumber(node: InputNode): Node {
