@@ -3,9 +3,10 @@
 // Node and a page: `#download`. Leaves out downloading parts of one file at once.
 import { openPlace, request } from '#download'
 import { BurnishError, fail } from '../base/errors.js'
-import { digestOf, hexOfIntegrity } from './bytes.js'
-import type { Algorithm, Kept, Note, Place, Unfinished } from './place.js'
+import { digestOf } from './bytes.js'
+import type { Kept, Note, Place, Unfinished } from './place.js'
 import { reasonOf } from './source.js'
+import { difference, type Hashes, isIntact, type Wanted, wantedOf } from './wanted.js'
 
 /** How far a download is. */
 export interface Progress {
@@ -16,13 +17,7 @@ export interface Progress {
   readonly total: number | undefined
 }
 
-export interface DownloadOptions {
-  /** What the content must be: 64 hexadecimal digits. */
-  readonly sha256?: string
-  /** 128 hexadecimal digits, or `sha512-` and base64 as npm's lock files have it. */
-  readonly sha512?: string
-  /** The content's name as a Git blob, 40 hexadecimal digits: SHA-1 of `blob SIZE\0` and the content. */
-  readonly gitSha1?: string
+export interface DownloadOptions extends Hashes {
   /** Bytes it must have. */
   readonly size?: number
   /** A folder to keep it in; in a page, the name of a cache. Default: BURNISH_CACHE, else the system's for caches. */
@@ -56,13 +51,6 @@ export interface Downloaded {
   bytes(): Promise<Uint8Array>
 }
 
-interface Wanted {
-  readonly word: string
-  readonly algorithm: Algorithm
-  readonly hex: string
-  readonly key: string
-}
-
 /** What another attempt may mend. */
 class Passing extends Error {
   readonly pause: number
@@ -85,7 +73,7 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
   const { signal, onProgress, size: expected } = options
   const at = checkUrl(url)
   const here = `download ${shown(at)}`
-  const wanted = digestsOf(options, here)
+  const wanted = wantedOf(options, here)
   const key = wanted[0]?.key ?? `url-${await digestOf('sha256', new TextEncoder().encode(url))}`
   const place = openPlace(options.cache, key)
   signal?.throwIfAborted()
@@ -96,7 +84,8 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
     const { path, size } = content
     return { path, size, cached, stale, bytes: () => content.bytes() }
   }
-  const intact = kept !== undefined && (await isIntact(kept, wanted, expected))
+  const intact =
+    kept !== undefined && (await inPlace(here, place, () => isIntact(kept, wanted, expected)))
   if (intact && wanted.length > 0) return done(kept, true)
   if (options.offline) {
     if (intact) return done(kept, true)
@@ -105,6 +94,7 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
 
   const unfinished = await inPlace(here, place, () => place.begin())
   const attempt: Attempt = { at, here, place, options, wanted, unfinished, spare: intact }
+  const check = () => inPlace(here, place, () => difference(unfinished, wanted))
   const inherited = unfinished.size > 0
   try {
     const answer = await persist(attempt, intact ? kept.note?.etag : undefined)
@@ -112,12 +102,12 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
       await unfinished.leave()
       return done(kept, true)
     }
-    let wrong = await difference(attempt)
+    let wrong = await check()
     if (wrong !== undefined && inherited) {
       // What an earlier download left may be of another version, or of a disk that lost it: once from the beginning.
       await inPlace(here, place, () => unfinished.restart({ url }))
       await persist(attempt, undefined)
-      wrong = await difference(attempt)
+      wrong = await check()
     }
     if (wrong === undefined) return done(await finish(attempt), false)
     await inPlace(here, place, () => unfinished.restart({ url }))
@@ -163,16 +153,6 @@ async function persist(attempt: Attempt, etag: string | undefined): Promise<'who
       )
     }
   }
-}
-
-/** How what was fetched is not what was wanted. */
-async function difference({ here, place, wanted, unfinished }: Attempt) {
-  for (const { algorithm, word, hex } of wanted) {
-    const prefix = word === GIT ? gitPrefix(unfinished.size) : undefined
-    const found = await inPlace(here, place, () => unfinished.digest(algorithm, prefix))
-    if (found !== hex) return `its ${word} is ${found}, not ${hex}`
-  }
-  return undefined
 }
 
 async function finish({ at, here, place, wanted, unfinished }: Attempt): Promise<Kept> {
@@ -393,10 +373,6 @@ function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<v
   })
 }
 
-// ---- what is asked for ----
-
-const GIT = 'Git blob name'
-
 function checkUrl(url: string): URL {
   const at = URL.canParse(url) ? new URL(url) : undefined
   if (at === undefined || !/^https?:$/.test(at.protocol))
@@ -406,35 +382,3 @@ function checkUrl(url: string): URL {
 
 /** Without what may be secret in it. */
 const shown = ({ origin, pathname }: URL) => origin + pathname
-
-function digestsOf({ sha256, sha512, gitSha1 }: DownloadOptions, here: string): readonly Wanted[] {
-  const wanted: Wanted[] = []
-  const add = (word: string, algorithm: Algorithm, kind: string, digits: number, hex?: string) => {
-    if (hex === undefined) return
-    const lower = hex.toLowerCase()
-    if (lower.length !== digits || !/^[0-9a-f]+$/.test(lower))
-      fail(`${here}: ${JSON.stringify(hex)} is no ${word}, which has ${digits} hexadecimal digits`)
-    wanted.push({ word, algorithm, hex: lower, key: `${kind}-${lower}` })
-  }
-  add('SHA-256', 'sha256', 'sha256', 64, sha256)
-  add('SHA-512', 'sha512', 'sha512', 128, sha512 && (hexOfIntegrity(sha512) ?? sha512))
-  add(GIT, 'sha1', 'git', 40, gitSha1)
-  return wanted
-}
-
-const gitPrefix = (size: number) => new TextEncoder().encode(`blob ${size}\0`)
-
-/** Whether the cache still holds what was put there. */
-async function isIntact(
-  kept: Kept,
-  wanted: readonly Wanted[],
-  expected: number | undefined,
-): Promise<boolean> {
-  if (expected !== undefined && kept.size !== expected) return false
-  for (const { word, algorithm, hex } of wanted)
-    if ((await kept.digest(algorithm, word === GIT ? gitPrefix(kept.size) : undefined)) !== hex)
-      return false
-  if (wanted.length > 0) return true
-  const sum = kept.note?.sha256
-  return sum !== undefined && (await kept.digest('sha256')) === sum
-}

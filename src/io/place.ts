@@ -14,7 +14,8 @@ export interface Note {
 
 export type Algorithm = 'sha256' | 'sha512' | 'sha1'
 
-interface Content {
+export interface Content {
+  readonly size: number
   /** The hash, in hexadecimal digits, of `prefix` and the content. */
   digest(algorithm: Algorithm, prefix?: Uint8Array): Promise<string>
 }
@@ -22,7 +23,6 @@ interface Content {
 /** A whole content. */
 export interface Kept extends Content {
   readonly path: string | undefined
-  readonly size: number
   readonly note: Note | undefined
   bytes(): Promise<Uint8Array>
   remove(): Promise<void>
@@ -30,7 +30,6 @@ export interface Kept extends Content {
 
 /** A content that is being written, by one download alone. */
 export interface Unfinished extends Content {
-  readonly size: number
   readonly note: Note | undefined
   /** Begins again with nothing. */
   restart(note: Note): Promise<void>
