@@ -6,6 +6,7 @@ import { openRepository } from '../io/hub.js'
 import { familyOf } from '../models/huggingface.js'
 import { Fields } from '../models/huggingface-config.js'
 import { openWeights } from '../models/huggingface-weights.js'
+import { tokenizerFile } from '../text/load.js'
 import { table } from './inspect.js'
 import { progressLine } from './progress.js'
 
@@ -49,9 +50,7 @@ export async function showRepository(
   line.end()
   const numbers = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0)
   const labels = config.get('id2label') === undefined ? undefined : config.labels()
-  const tokenizer = ['tokenizer.json', 'vocab.txt', 'merges.txt'].find((name) =>
-    repository.has(name),
-  )
+  const tokenizer = tokenizerFile(repository)
   if (options.json) {
     const facts = {
       name: repository.name,

@@ -13,6 +13,7 @@ import {
 } from './bert-heads.js'
 import { GPT2, GPT2Model, type GPT2Options } from './gpt2.js'
 import { activationName, type Config, type Fields } from './huggingface-config.js'
+import { resnet, vit } from './huggingface-images.js'
 
 /** What a model is for, with the words of the hub. */
 export type Task =
@@ -142,7 +143,7 @@ const maskedLM: Architecture = {
   make: (config) => new BertForMaskedLM(bertOptions(config)),
 }
 
-export const bert: Family = {
+const bert: Family = {
   type: 'bert',
   prefix: 'bert.',
   architectures: {
@@ -217,7 +218,7 @@ function gpt2Options(config: Fields): GPT2Options {
 
 const GPT2_HEADS = /^(lm_head|score|multiple_choice_head|classifier)\./
 
-export const gpt2: Family = {
+const gpt2: Family = {
   type: 'gpt2',
   prefix: 'transformer.',
   architectures: {
@@ -268,3 +269,7 @@ export const gpt2: Family = {
     }
   },
 }
+
+// ---- all ----
+
+export const families: readonly Family[] = [bert, gpt2, vit, resnet]

@@ -9,8 +9,7 @@ import { encode, type StoredTensor } from '../io/values.js'
 import type { AnyModule } from '../nn/module.js'
 import type { Parameter } from '../tensor/parameter.js'
 import type { Config } from './huggingface-config.js'
-import { bert, type Described, type Family, gpt2 } from './huggingface-families.js'
-import { resnet, vit } from './huggingface-images.js'
+import { type Described, type Family, families } from './huggingface-families.js'
 
 export interface SaveHuggingFaceOptions {
   /** What the model came from, as loadHuggingFace gave it: fields of config.json that say nothing of the model are kept. */
@@ -78,7 +77,7 @@ export async function huggingFaceFiles(
 }
 
 function describe(model: AnyModule): readonly [Family, Described] {
-  for (const family of [bert, gpt2, vit, resnet]) {
+  for (const family of families) {
     const found = family.describe(model)
     if (found) return [family, found]
   }

@@ -6,7 +6,7 @@ import { type Files, type HubOptions, openRepository, type Repository } from '..
 import { decode, type HostTensor } from '../io/values.js'
 import type { Module } from '../nn/module.js'
 import type { Parameter } from '../tensor/parameter.js'
-import { loadTokenizer } from '../text/load.js'
+import { loadTokenizer, tokenizerFile } from '../text/load.js'
 import type { Tokenizer } from '../text/tokenizer.js'
 import type { Bert } from './bert.js'
 import type {
@@ -17,8 +17,7 @@ import type {
 } from './bert-heads.js'
 import type { GPT2, GPT2Model } from './gpt2.js'
 import { type Config, Fields } from './huggingface-config.js'
-import { bert, type Choice, type Family, gpt2, type Task } from './huggingface-families.js'
-import { resnet, vit } from './huggingface-images.js'
+import { type Choice, type Family, families, type Task } from './huggingface-families.js'
 import { type Preprocess, readPreprocess } from './huggingface-preprocess.js'
 import { openWeights, stacked, type Weight } from './huggingface-weights.js'
 import type { ResNet } from './resnet.js'
@@ -78,7 +77,6 @@ export interface HuggingFaceModel<M extends Module<unknown> = Module<unknown>> {
   readonly repository: Repository
 }
 
-const families: readonly Family[] = [bert, gpt2, vit, resnet]
 const CLASSES = new Set<Task>([
   'text-classification',
   'token-classification',
@@ -142,17 +140,13 @@ export async function loadHuggingFace<T extends Task = Task>(
       newHead: classes?.changed ?? false,
       otherHead: other && !rename,
     })
-    const text =
-      repository.has('tokenizer.json') ||
-      repository.has('vocab.txt') ||
-      repository.has('merges.txt')
     return {
       // The architecture was chosen by its task, and a family has one class for each.
       model: model.eval() as ModelOfTask[T],
       config: config.config,
       architecture,
       labels: classes?.names,
-      tokenizer: text ? await loadTokenizer(repository) : undefined,
+      tokenizer: tokenizerFile(repository) ? await loadTokenizer(repository) : undefined,
       preprocess: repository.has('preprocessor_config.json')
         ? readPreprocess(
             Fields.parse(

@@ -41,6 +41,11 @@ export async function loadTokenizer(
   }
 }
 
+/** The file that tells of a folder's tokenizer; undefined where it has none. */
+export function tokenizerFile(repository: Repository): string | undefined {
+  return ['tokenizer.json', 'vocab.txt', 'merges.txt'].find((name) => repository.has(name))
+}
+
 type Special = TokenizerSettings['special']
 type Read = (name: string) => Promise<Fields | undefined>
 
