@@ -1,6 +1,6 @@
 // Products of small matrices in a thread's scratch, by register tiles: what kernels that keep intermediate values there
 // (attention-block.ts) multiply with. Rows and sums may be bounded by loop variables; extents are padded, so that there
-// are no rests.
+// are no rests. A single tile: what winograd-kernel.ts multiplies with too.
 import {
   addAffine,
   bound,
@@ -15,7 +15,7 @@ import {
   store,
 } from './build.js'
 import type { Builder } from './builder.js'
-import type { Affine, Bound } from './kernel.js'
+import type { Affine, Bound, Variable } from './kernel.js'
 import type { Machine } from './program.js'
 
 /** c[m, n] = (c[m, n] +) Σ over k of a[m, k]·b[k, n]. */
@@ -70,24 +70,55 @@ function tile(
   column: Affine,
   vectors: number,
 ): void {
-  const { lanes } = machine
-  const width = panelOf(machine)
-  const sums = Array.from({ length: machine.tile.splats }, (_, m) =>
+  const k = builder.space.names.variable('k')
+  registerTile(builder, machine.lanes, {
+    rows: machine.tile.splats,
+    vectors,
+    k,
+    sum,
+    a: { buffer: a.buffer, at: addAffine(scaleAffine(row, a.row), ofVariable(k, a.k)), row: a.row },
+    b: {
+      buffer: b.buffer,
+      at: addAffine(scaleAffine(column, b.panel / panelOf(machine)), ofVariable(k, b.k)),
+    },
+    c: { buffer: c.buffer, at: addAffine(column, scaleAffine(row, c.row)), row: c.row },
+    add,
+  })
+}
+
+/** A product whose result fits in registers. */
+export interface RegisterTile {
+  readonly rows: number
+  readonly vectors: number
+  /** The sum is over this variable, from 0. */
+  readonly k: Variable
+  readonly sum: Bound | number
+  /** Where the first row begins, and elements from one row to the next. */
+  readonly a: { readonly buffer: number; readonly at: Affine; readonly row: number }
+  readonly b: { readonly buffer: number; readonly at: Affine }
+  readonly c: { readonly buffer: number; readonly at: Affine; readonly row: number }
+  /** Whether it is added to what is there. */
+  readonly add: boolean
+}
+
+export function registerTile(builder: Builder, lanes: number, tile: RegisterTile): void {
+  const { a, b, c, vectors } = tile
+  const sums = Array.from({ length: tile.rows }, (_, m) =>
     Array.from({ length: vectors }, (_, n) => {
-      const at = addAffine(column, shiftAffine(scaleAffine(row, c.row), m * c.row + n * lanes))
+      const at = shiftAffine(c.at, m * c.row + n * lanes)
       return { at, local: builder.local('f32', lanes) }
     }),
   )
-  for (const { at, local } of sums.flat())
-    builder.emit(set(local, add ? load('float32', c.buffer, at, { lanes }) : num('f32', 0, lanes)))
-  const k = builder.space.names.variable('k')
-  builder.loop(k, 0, sum, 1, () => {
-    const from = addAffine(scaleAffine(column, b.panel / width), ofVariable(k, b.k))
+  for (const { at, local } of sums.flat()) {
+    const first = tile.add ? load('float32', c.buffer, at, { lanes }) : num('f32', 0, lanes)
+    builder.emit(set(local, first))
+  }
+  builder.loop(tile.k, 0, tile.sum, 1, () => {
     const read = Array.from({ length: vectors }, (_, n) =>
-      builder.here(load('float32', b.buffer, shiftAffine(from, n * lanes), { lanes })),
+      builder.here(load('float32', b.buffer, shiftAffine(b.at, n * lanes), { lanes })),
     )
     sums.forEach((list, m) => {
-      const at = addAffine(shiftAffine(scaleAffine(row, a.row), m * a.row), ofVariable(k, a.k))
+      const at = shiftAffine(a.at, m * a.row)
       const splat = builder.here(load('float32', a.buffer, at, { lanes, stride: 0 }))
       list.forEach(({ local }, n) => {
         builder.emit(set(local, call('fma', splat, read[n], localOf(local))))

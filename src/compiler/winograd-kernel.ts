@@ -6,15 +6,11 @@ import { invariant } from '../base/errors.js'
 import { axisIndex, linear } from './access.js'
 import {
   addAffine,
-  call,
   coefficientOf,
   constant,
   load,
-  localOf,
-  num,
   ofVariable,
   scaleAffine,
-  set,
   shiftAffine,
   store,
   substitute,
@@ -22,8 +18,9 @@ import {
 import { Builder, NeedsScalar } from './builder.js'
 import { type ContractDomain, contractDomain } from './contraction.js'
 import type { ContractGroup } from './group.js'
-import type { Affine, Inside, Local, Variable } from './kernel.js'
+import type { Affine, Inside, Variable } from './kernel.js'
 import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
+import { registerTile } from './products.js'
 import type { Machine } from './program.js'
 import { isWinograd, only, type WinogradContract } from './winograd.js'
 import { lowerBack, lowerTransform } from './winograd-gradient-kernel.js'
@@ -251,43 +248,26 @@ class Product {
     const [, , channel] = domain.summed
     const plane = axisIndex(domain.space, 'plane', 16)
     const rows = Math.max(1, Math.floor((tile.splats * tile.vectors) / vectors))
+    // Output channel o is in panel o / width, each of 16 · c · width.
+    const panel = addAffine(ofVariable(output, 16 * channels), scaleAffine(plane, channels * width))
     const body = (first: Affine, count: number) => {
-      const accumulators: Local[][] = []
-      for (let row = 0; row < count; row++) {
-        const list: Local[] = []
-        for (let k = 0; k < vectors; k++) {
-          const acc = b.local('f32', lanes)
-          b.emit(set(acc, num('f32', 0, lanes)))
-          list.push(acc)
-        }
-        accumulators.push(list)
-      }
-      b.loop(channel, 0, channels, 1, () => {
-        // Output channel o is in panel o / width, each of 16 · c · width.
-        const panel = addAffine(
-          ofVariable(output, 16 * channels),
-          scaleAffine(plane, channels * width),
-        )
-        const at = addAffine(panel, ofVariable(channel, width))
-        const loaded = accumulators[0].map((_, k) =>
-          b.here(load('float32', weights, shiftAffine(at, k * lanes), { lanes })),
-        )
-        accumulators.forEach((list, row) => {
-          const tileAt = scaleAffine(shiftAffine(first, row), this.rowStride)
-          const from = addAffine(tileAt, scaleAffine(plane, this.imageStride))
-          const address = addAffine(from, ofVariable(channel))
-          const value = b.here(load('float32', this.image, address, { lanes, stride: 0 }))
-          list.forEach((acc, k) => {
-            b.emit(set(acc, call('fma', value, loaded[k], localOf(acc))))
-          })
-        })
-      })
-      accumulators.forEach((list, row) => {
-        const tileAt = scaleAffine(shiftAffine(first, row), width)
-        const to = addAffine(tileAt, scaleAffine(plane, this.sumStride))
-        list.forEach((acc, k) => {
-          b.emit(store(this.sums, shiftAffine(to, k * lanes), localOf(acc)))
-        })
+      const row = addAffine(
+        scaleAffine(first, this.rowStride),
+        scaleAffine(plane, this.imageStride),
+      )
+      registerTile(b, lanes, {
+        rows: count,
+        vectors,
+        k: channel,
+        sum: channels,
+        a: { buffer: this.image, at: addAffine(row, ofVariable(channel)), row: this.rowStride },
+        b: { buffer: weights, at: addAffine(panel, ofVariable(channel, width)) },
+        c: {
+          buffer: this.sums,
+          at: addAffine(scaleAffine(first, width), scaleAffine(plane, this.sumStride)),
+          row: width,
+        },
+        add: false,
       })
     }
     const [term] = plane.terms
