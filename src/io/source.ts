@@ -1,7 +1,7 @@
 // Bytes that are read in pieces: of a file, a Blob, an HTTP server that knows Range, or memory. A reader of a format is a
 // `Reading`: it asks for ranges and is given their bytes, so that one parser serves bytes at hand (`readNow`, which
 // copies nothing) and sources that take time (`readFrom`).
-import { fail } from '../base/errors.js'
+import { BurnishError, fail } from '../base/errors.js'
 
 /** Asks for the bytes from `begin` up to `end`, and ends with a result. */
 export type Reading<Result> = Generator<readonly [begin: number, end: number], Result, Uint8Array>
@@ -196,5 +196,41 @@ export function aheadSource(source: Source, ahead = AHEAD): Source {
       return last === end ? bytes : bytes.slice(0, end - begin)
     },
     close: () => source.close(),
+  }
+}
+
+/** Whether a server, or the page itself, has it. */
+export const isWeb = (address: string) => /^(https?|blob|data):/.test(address)
+
+export const inPage = () => typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
+
+/**
+ * All bytes of a path (Node) or of a URL; in a page a path is relative to it.
+ * @throws BurnishError when they cannot be had.
+ */
+export async function readAddress(address: string): Promise<Uint8Array> {
+  if (isWeb(address) || inPage()) return fetched(address)
+  const { readFile } = await import('node:fs/promises')
+  try {
+    return new Uint8Array(await readFile(address.startsWith('file:') ? new URL(address) : address))
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    throw fail(
+      code === 'ENOENT'
+        ? `${address}: there is no such file`
+        : `${address}: cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+}
+
+async function fetched(address: string): Promise<Uint8Array> {
+  try {
+    const response = await fetch(address)
+    if (response.ok) return new Uint8Array(await response.arrayBuffer())
+    await response.body?.cancel()
+    throw fail(`${address}: the server answered ${response.status}`)
+  } catch (error) {
+    if (error instanceof BurnishError) throw error
+    throw fail(`${address}: cannot be fetched: ${reasonOf(error)}`)
   }
 }

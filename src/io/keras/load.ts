@@ -2,9 +2,9 @@
 // alone. Topologies become modules by the table of layers; code inside (Lambda, pickles) is never run.
 import { fail } from '../../base/errors.js'
 import { Hdf5File, isHdf5 } from '../hdf5.js'
+import { readAddress } from '../source.js'
 import { kerasVersion } from '../tfjs/load.js'
 import { fieldsOf, readPlain, readPlainBytes } from '../tfjs/plain.js'
-import { readAddress } from '../tfjs/source.js'
 import type { HostTensor } from '../values.js'
 import { readZip } from '../zip.js'
 import { KerasLayer } from './layer.js'

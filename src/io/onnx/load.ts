@@ -3,7 +3,7 @@ import { addressed } from '#folder'
 import { BurnishError, fail } from '../../base/errors.js'
 import type { Shape } from '../../base/shape.js'
 import { GraphModule } from '../graph/module.js'
-import { reasonOf } from '../source.js'
+import { isWeb, readAddress } from '../source.js'
 import { operators } from './operators/index.js'
 import { readModel } from './read.js'
 import { checkLocation, type ExternalData } from './tensors.js'
@@ -39,25 +39,16 @@ export async function loadOnnx(
     return loadOnnxBytes(bytes, 'ONNX model', options, external)
   }
   const address = addressed(source)
-  if (/^(https?|blob|data):/.test(address)) {
-    const model = decoded(await fetched(address), address)
+  if (isWeb(address)) {
+    const model = decoded(await readAddress(address), address)
     const files = new Map<string, Uint8Array>()
     for (const location of locationsOf(model, address))
-      files.set(location, await fetched(besideOf(address, location)))
+      files.set(location, await readAddress(besideOf(address, location)))
     return build(model, address, options, inMemory(files, address))
   }
-  const fs = await import('node:fs')
   const { fileURLToPath } = await import('node:url')
-  const path = source instanceof URL || /^file:/.test(address) ? fileURLToPath(source) : address
-  const read = (file: string) => {
-    if (!fs.existsSync(file)) fail(`${file}: there is no such file`)
-    try {
-      return new Uint8Array(fs.readFileSync(file))
-    } catch (error) {
-      return fail(`${file}: cannot be read: ${error instanceof Error ? error.message : error}`)
-    }
-  }
-  return loadOnnxBytes(read(path), path, options, await filesBeside(path))
+  const path = address.startsWith('file:') ? fileURLToPath(address) : address
+  return loadOnnxBytes(await readAddress(path), path, options, await filesBeside(path))
 }
 
 /** Bytes of files in the folder of a model, or below it; never by a link out of it. */
@@ -193,16 +184,4 @@ function locationsOf({ graph, functions = [] }: Model, where: string): Set<strin
 function besideOf(address: string, location: string): string {
   const path = location.split(/[\\/]/).map(encodeURIComponent).join('/')
   return new URL(`./${path}`, address).href
-}
-
-async function fetched(address: string): Promise<Uint8Array> {
-  try {
-    const response = await fetch(address)
-    if (response.ok) return new Uint8Array(await response.arrayBuffer())
-    await response.body?.cancel()
-    throw fail(`${address}: the server answered ${response.status}`)
-  } catch (error) {
-    if (error instanceof BurnishError) throw error
-    throw fail(`${address}: cannot be fetched: ${reasonOf(error)}`)
-  }
 }

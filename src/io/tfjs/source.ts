@@ -4,7 +4,7 @@
 // Some packages carry models as JavaScript modules (`module.exports = …`): a literal of the topology, and shards as base64
 // strings. They are read by their text alone; nothing of them is run.
 import { fail } from '../../base/errors.js'
-import { reasonOf } from '../source.js'
+import { inPage, isWeb, readAddress } from '../source.js'
 import { readLiteral } from './literal.js'
 import { isObject, type Plain, readPlain } from './plain.js'
 import { checkedPath } from './weights.js'
@@ -86,12 +86,11 @@ export function openFiles(
   }
   const address = source instanceof URL ? source.href : source
   const where = address.split(/[?#]/)[0].split('/').slice(-2).join('/')
-  const read = (path: string) => readAddress(path)
   let suffix = ''
   return {
     where,
     async model() {
-      const { value, module } = modelOf(await read(address), where)
+      const { value, module } = modelOf(await readAddress(address), where)
       // model.min.js stands beside group1-shard1of1.min.js.
       suffix = module ? (/(\.min)?\.[cm]?js$/.exec(address)?.[0] ?? '') : ''
       return value
@@ -100,7 +99,7 @@ export function openFiles(
       if (shard !== undefined) return checkedBytes(await shard(path), path)
       const file = beside(address, path + suffix)
       await checkLink(address, file)
-      const bytes = await read(file)
+      const bytes = await readAddress(file)
       return suffix === '' ? bytes : shardOf(bytes, path + suffix)
     },
   }
@@ -111,8 +110,6 @@ function checkedBytes(bytes: Uint8Array, path: string): Uint8Array {
     ? bytes
     : fail(`the shard ${path}: shard() must give its bytes`)
 }
-
-const isWeb = (address: string) => /^(https?|blob|data):/.test(address)
 
 /** The address of a file beside another one. */
 function beside(address: string, path: string): string {
@@ -142,31 +139,4 @@ async function checkLink(address: string, file: string): Promise<void> {
   if (real === undefined || folder === undefined) return
   if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep))
     fail(`${address}: ${file} is a link out of the model's folder`)
-}
-
-const inPage = () => typeof document !== 'undefined' || 'WorkerGlobalScope' in globalThis
-
-/** The bytes of a path (Node) or of a URL; in a page a path is relative to it. */
-export async function readAddress(address: string): Promise<Uint8Array> {
-  if (isWeb(address) || inPage()) {
-    let response: Response
-    try {
-      response = await fetch(address)
-    } catch (error) {
-      throw fail(`${address}: cannot be fetched: ${reasonOf(error)}`)
-    }
-    if (!response.ok) fail(`${address}: the server answered ${response.status}`)
-    return new Uint8Array(await response.arrayBuffer())
-  }
-  const { readFile } = await import('node:fs/promises')
-  try {
-    return new Uint8Array(await readFile(address.startsWith('file:') ? new URL(address) : address))
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    throw fail(
-      code === 'ENOENT'
-        ? `${address}: there is no such file`
-        : `${address}: cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-    )
-  }
 }
