@@ -2,12 +2,12 @@
 // repository only the small files are fetched; of a folder the headers of the weights are read too.
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
-import { openRepository } from '../io/hub.js'
+import { openRepository, type Repository } from '../io/hub.js'
 import { familyOf } from '../models/huggingface.js'
 import { Fields } from '../models/huggingface-config.js'
 import { openWeights } from '../models/huggingface-weights.js'
 import { tokenizerFile } from '../text/load.js'
-import { table } from './inspect.js'
+import { printable, table } from './inspect.js'
 import { progressLine } from './progress.js'
 
 export async function showRepository(
@@ -16,11 +16,21 @@ export async function showRepository(
   signal: AbortSignal,
 ): Promise<void> {
   const line = progressLine(process.stderr)
-  const repository = await openRepository(where, {
-    revision: options.revision,
-    signal,
-    onProgress: ({ file, ...progress }) => line.show(file, progress),
-  })
+  let text: string
+  try {
+    const repository = await openRepository(where, {
+      revision: options.revision,
+      signal,
+      onProgress: ({ file, ...progress }) => line.show(file, progress),
+    })
+    text = await shown(repository, options.json)
+  } finally {
+    line.end()
+  }
+  process.stdout.write(text)
+}
+
+async function shown(repository: Repository, json: boolean): Promise<string> {
   if (!repository.has('config.json'))
     fail(
       `${repository.name}: no config.json, so it is no model of Hugging Face; burnish inspect shows single files`,
@@ -47,11 +57,10 @@ export async function showRepository(
   const weights = repository.kind === 'folder' ? await openWeights(repository) : undefined
   const shapes = [...(weights?.tensors.values() ?? [])].map(({ shape }) => shape)
   await weights?.close()
-  line.end()
   const numbers = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0)
   const labels = config.get('id2label') === undefined ? undefined : config.labels()
   const tokenizer = tokenizerFile(repository)
-  if (options.json) {
+  if (json) {
     const facts = {
       name: repository.name,
       commit: repository.commit ?? null,
@@ -65,8 +74,7 @@ export async function showRepository(
       files: repository.names,
       notes: repository.notes,
     }
-    process.stdout.write(`${JSON.stringify(facts)}\n`)
-    return
+    return `${JSON.stringify(facts)}\n`
   }
   const rows = [
     ['model', repository.name],
@@ -81,7 +89,10 @@ export async function showRepository(
     ['files', short(repository.names)],
     ...repository.notes.map((note) => ['note', note]),
   ]
-  process.stdout.write(`${table(rows, 2)}\n`)
+  return `${table(
+    rows.map((row) => row.map(printable)),
+    2,
+  )}\n`
 }
 
 const short = (names: readonly string[]) =>

@@ -11,6 +11,7 @@ import { writePytorch } from '../io/pytorch-write.js'
 import { readSafetensors, writeSafetensors } from '../io/safetensors.js'
 import { decode, encode, type StoredTensor } from '../io/values.js'
 import { type ConvertOptions, convert } from './convert.js'
+import { showRepository } from './huggingface.js'
 import { inspect, plainLines, printable, table } from './inspect.js'
 
 let folder = ''
@@ -192,6 +193,17 @@ test('convert keeps what is there, unless told', async () => {
 test('names cannot steer the terminal', () => {
   expect(printable('a\x1b[31mb\u202e\n')).toBe('a\\u{1b}[31mb\\u{202e}\\u{a}')
   expect(printable('größe.0')).toBe('größe.0')
+})
+
+test('what a folder of Hugging Face calls its model cannot either', async () => {
+  await mkdir(join(folder, 'hub'))
+  const config = { model_type: 'bert', architectures: ['Bert\u001b[2J'] }
+  await place('hub/config.json', new TextEncoder().encode(JSON.stringify(config)))
+  await place('hub/model.safetensors', writeSafetensors(state))
+  const { signal } = new AbortController()
+  const text = await printed(() => showRepository(join(folder, 'hub'), { json: false }, signal))
+  expect(text).toMatch(/architecture +Bert\\u\{1b\}\[2J \(bert\)/)
+  expect(text).not.toContain('\u001b')
 })
 
 test('columns are as wide as they must be', () => {

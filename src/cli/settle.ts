@@ -1,6 +1,7 @@
 // A command run to its end. Every failure is one clear message on standard error and exit code 1; a bug of ours shows its
 // stack. Exit codes: 0 done, 1 an error, 130 interrupted.
 import { BurnishError } from '../base/errors.js'
+import { printable } from './inspect.js'
 
 const INTERRUPTED = 130
 
@@ -34,7 +35,9 @@ function isSystemError(error: unknown): boolean {
   return error instanceof Error && 'syscall' in error
 }
 
+/** What files have for names may be in it, and must not steer the terminal. */
 function messageOf(error: unknown, plain: boolean): string {
   if (!(error instanceof Error)) return String(error)
-  return plain || error.stack === undefined ? error.message : error.stack
+  const text = plain || error.stack === undefined ? error.message : error.stack
+  return text.split('\n').map(printable).join('\n')
 }
