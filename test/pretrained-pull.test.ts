@@ -1,5 +1,5 @@
-// Files out of npm packages, from a registry made here: what is right arrives, once; what is wrong is refused, with words,
-// and leaves nothing behind that would be taken for right.
+// Files out of npm packages, from a registry made here: what is right arrives, once; what is wrong is refused, with
+// words, and leaves nothing behind that would be taken for right.
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'

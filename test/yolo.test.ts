@@ -1,5 +1,5 @@
-// YOLO v1 and YOLOX: losses and assignment against plain loops over numbers, decoding, the gradient of every parameter at
-// the smallest size against the float64 reference, and learning.
+// YOLO v1 and YOLOX: losses and assignment against plain loops over numbers, decoding, the gradient of every parameter
+// at the smallest size against the float64 reference, and learning.
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { create, list, Yolo, YoloV1 } from '../src/models/index.js'
 import { assign } from '../src/models/yolo-assign.js'
@@ -254,7 +254,10 @@ function filled<M extends YoloV1 | Yolo>(model: M, attempt = 0): M {
   return model
 }
 
-/** Where a maximum, or an overlap, has its kink within float32's rounding, others must not: a wrong gradient is wrong with all. */
+/**
+ * Where a maximum, or an overlap, has its kink within float32's rounding, others must not: a wrong gradient is wrong
+ * with all.
+ */
 const ATTEMPTS = 3
 
 /** Noise with a lighter or darker square for each object, by its class. */

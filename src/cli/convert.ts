@@ -1,5 +1,5 @@
-// `burnish convert`: the tensors of a file in another format. What goes in is told by its content, what comes out by the
-// extension. The new file is written beside its place and renamed.
+// `burnish convert`: the tensors of a file in another format. What goes in is told by its content, what comes out by
+// the extension. The new file is written beside its place and renamed.
 import { stat } from 'node:fs/promises'
 import { fail } from '../base/errors.js'
 import { bfloat16Bits, float16Bits } from '../base/half.js'

@@ -1,5 +1,5 @@
-// `burnish export`: a run's model, or a network of the zoo with weights from a file, as an ONNX file that other runtimes
-// read.
+// `burnish export`: a run's model, or a network of the zoo with weights from a file, as an ONNX file that other
+// runtimes read.
 import { existsSync } from 'node:fs'
 import { fail } from '../base/errors.js'
 import { loadState } from '../io/load.js'

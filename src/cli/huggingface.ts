@@ -1,5 +1,5 @@
-// `burnish info MODEL`: what a Hugging Face folder or a repository of the hub holds, and whether Burnish can load it. Of a
-// repository only the small files are fetched; of a folder the headers of the weights are read too.
+// `burnish info MODEL`: what a Hugging Face folder or a repository of the hub holds, and whether Burnish can load it.
+// Of a repository only the small files are fetched; of a folder the headers of the weights are read too.
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import { openRepository, type Repository } from '../io/hub.js'

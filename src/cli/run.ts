@@ -1,5 +1,5 @@
-// A run's folder: `recipe.yaml`, what it was told, complete, so that it can be resumed, repeated and used; `checkpoints/`
-// while it learns; `model.safetensors` and `training.json` when it has ended.
+// A run's folder: `recipe.yaml`, what it was told, complete, so that it can be resumed, repeated and used;
+// `checkpoints/` while it learns; `model.safetensors` and `training.json` when it has ended.
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

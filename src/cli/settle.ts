@@ -1,5 +1,5 @@
-// A command run to its end. Every failure is one clear message on standard error and exit code 1; a bug of ours shows its
-// stack. Exit codes: 0 done, 1 an error, 130 interrupted.
+// A command run to its end. Every failure is one clear message on standard error and exit code 1; a bug of ours shows
+// its stack. Exit codes: 0 done, 1 an error, 130 interrupted.
 import { BurnishError } from '../base/errors.js'
 import { printable } from './inspect.js'
 

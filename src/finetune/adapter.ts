@@ -152,7 +152,9 @@ export class LoraAdapter {
     }
   }
 
-  /** Adds the adapters into the layers' weights; then the model needs no more time than without. `unmerge` undoes it. */
+  /**
+   * Adds the adapters into the layers' weights; then the model needs no more time than without. `unmerge` undoes it.
+   */
   merge(): void {
     if (this.#merged !== undefined) fail('LoraAdapter.merge: it is merged already')
     const before = new Map<string, Parameter>()
@@ -195,7 +197,8 @@ export class LoraAdapter {
   }
 
   /**
-   * Sets adapter and head from what `stateDict()` gave, as such or as host values from a file; see Module.loadStateDict.
+   * Sets adapter and head from what `stateDict()` gave, as such or as host values from a file; see
+   * Module.loadStateDict.
    * @throws BurnishError listing what is missing, unexpected, or of another shape; then nothing was set.
    */
   loadStateDict(

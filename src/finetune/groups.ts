@@ -105,7 +105,9 @@ export interface ParameterGroupOptions {
   readonly lr: number
   /** The rate of all layers but the last; by default the head's. Its own decay begins at the layer below the head. */
   readonly backboneLr?: number
-  /** A layer's rate is that of the one after it times this; 1 (default): all the same; 0.75 is usual for transformers. */
+  /**
+   * A layer's rate is that of the one after it times this; 1 (default): all the same; 0.75 is usual for transformers.
+   */
   readonly layerDecay?: number
   /** Of parameters with two or more dimensions. Default 0.01. */
   readonly weightDecay?: number

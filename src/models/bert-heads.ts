@@ -1,6 +1,6 @@
 // BERT's heads (Devlin et al. 2018): for masked words, for classes of texts and of tokens, and for answers in a text.
-// Parameters are named as in Hugging Face's BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification and
-// BertForQuestionAnswering.
+// Parameters are named as in Hugging Face's BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification
+// and BertForQuestionAnswering.
 import { fail } from '../base/errors.js'
 import { activationOf } from '../nn/functional/activation-names.js'
 import { Dropout, type Embedding, init, LayerNorm, Linear, Module } from '../nn/index.js'

@@ -73,8 +73,8 @@ export async function generate(
     })
     const step = compile((ids: Tensor, position: Tensor) => model.forward(ids, { cache, position }))
     const row = (tokens: Int32Array) => adopt(tokens, [1, tokens.length], 'int32')
-    // All but the last token of the prompt in chunks; what fills up the last chunk is overwritten later. Where the cache ends
-    // within the last chunk, it begins earlier: tokens read twice leave the same in the cache.
+    // All but the last token of the prompt in chunks; what fills up the last chunk is overwritten later. Where the
+    // cache ends within the last chunk, it begins earlier: tokens read twice leave the same in the cache.
     const most = Math.min(cacheLength, nPositions)
     const width = Math.min(CHUNK, most)
     for (let next = 0; next < prompt.length - 1; next += width) {
@@ -100,8 +100,8 @@ export async function generate(
 const at = (position: number) => adopt(Int32Array.of(position), [], 'int32')
 
 /**
- * A token drawn from logits [vocabSize] on the host: temperature first, then topK, then topP of what is left, as Hugging
- * Face's warpers do.
+ * A token drawn from logits [vocabSize] on the host: temperature first, then topK, then topP of what is left, as
+ * Hugging Face's warpers do.
  */
 export function sample(
   logits: ArrayLike<number>,
@@ -203,8 +203,8 @@ export interface Hypothesis {
 }
 
 /**
- * The best targets of one source int32 [1, S], best first (section 6.1 of the paper: beams of 4, length penalty 0.6 of Wu
- * et al. 2016: ((5 + length) / 6)^0.6).
+ * The best targets of one source int32 [1, S], best first (section 6.1 of the paper: beams of 4, length penalty 0.6 of
+ * Wu et al. 2016: ((5 + length) / 6)^0.6).
  */
 export async function beamSearch(
   model: Seq2SeqTransformer,

@@ -1,6 +1,6 @@
 // GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): a decoder of blocks that
-// normalise first, with learned positions and the embedding's weights also at the end. Parameters are named as in Hugging
-// Face's GPT2LMHeadModel, whose linear weights are [in, out]. Generation is in generate.ts.
+// normalise first, with learned positions and the embedding's weights also at the end. Parameters are named as in
+// Hugging Face's GPT2LMHeadModel, whose linear weights are [in, out]. Generation is in generate.ts.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
 import { type ActivationName, activationOf } from '../nn/functional/activation-names.js'
@@ -77,8 +77,8 @@ interface LayerCache {
 }
 
 /**
- * What the blocks of a GPT-2 have seen, for sequences up to a fixed length: so that each further token is one run of one
- * program.
+ * What the blocks of a GPT-2 have seen, for sequences up to a fixed length: so that each further token is one run of
+ * one program.
  */
 export interface GPT2Cache {
   readonly layers: readonly LayerCache[]
@@ -150,8 +150,8 @@ class Attention extends Module {
 }
 
 /**
- * Attention to what the cache holds before `position` and to the new keys up to each query; the cache takes them in. The two
- * parts are multiplied apart, so that the cache is not copied.
+ * Attention to what the cache holds before `position` and to the new keys up to each query; the cache takes them in.
+ * The two parts are multiplied apart, so that the cache is not copied.
  */
 function attendCached(q: Tensor, k: Tensor, v: Tensor, past: LayerCache, position: Tensor): Tensor {
   const [length, count] = [past.key.shape[2], k.shape[2]]

@@ -1,5 +1,5 @@
-// config.json of a Hugging Face folder, read with care: every field that changes what is computed is honoured or refused,
-// a value of another type is an error, and what is absent is what transformers takes then.
+// config.json of a Hugging Face folder, read with care: every field that changes what is computed is honoured or
+// refused, a value of another type is an error, and what is absent is what transformers takes then.
 import { fail } from '../base/errors.js'
 import { gelu, relu, sigmoid, silu } from '../nn/functional.js'
 import type { Tensor } from '../tensor/tensor.js'

@@ -1,5 +1,5 @@
-// What Burnish has of transformers' models: for each family its architectures, how one is made from config.json, what its
-// weights are called there, and what config.json says of a model made here. Texts are below, images in
+// What Burnish has of transformers' models: for each family its architectures, how one is made from config.json, what
+// its weights are called there, and what config.json says of a model made here. Texts are below, images in
 // huggingface-images.ts.
 import { fail } from '../base/errors.js'
 import type { Shape } from '../base/shape.js'

@@ -1,5 +1,5 @@
-// Families of images for huggingface.ts: ViT and ResNet, whose layers bear torchvision's names here and transformers' own
-// in their files. transformers keeps queries, keys and values in three layers, which are rows of one matrix here.
+// Families of images for huggingface.ts: ViT and ResNet, whose layers bear torchvision's names here and transformers'
+// own in their files. transformers keeps queries, keys and values in three layers, which are rows of one matrix here.
 import { fail } from '../base/errors.js'
 import type { AnyModule } from '../nn/module.js'
 import type { Config, Fields } from './huggingface-config.js'

@@ -1,5 +1,5 @@
-// preprocessor_config.json: how pictures become the input of a vision model. Pictures are resized by our own filter, the
-// antialiased triangle of transformers' bilinear; other filters are refused when they are used.
+// preprocessor_config.json: how pictures become the input of a vision model. Pictures are resized by our own filter,
+// the antialiased triangle of transformers' bilinear; other filters are refused when they are used.
 import { fail } from '../base/errors.js'
 import { type HostArray, resizeImage } from '../data/index.js'
 import { tensor } from '../tensor/create.js'

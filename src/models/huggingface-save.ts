@@ -1,5 +1,5 @@
-// Models go back as Hugging Face folders that transformers reads: config.json and model.safetensors under its names, and
-// the files of the tokenizer and the preprocessing as they came. One file of weights, without shards.
+// Models go back as Hugging Face folders that transformers reads: config.json and model.safetensors under its names,
+// and the files of the tokenizer and the preprocessing as they came. One file of weights, without shards.
 import { writeFolder } from '#folder'
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
@@ -12,7 +12,9 @@ import type { Config } from './huggingface-config.js'
 import { type Described, type Family, families } from './huggingface-families.js'
 
 export interface SaveHuggingFaceOptions {
-  /** What the model came from, as loadHuggingFace gave it: fields of config.json that say nothing of the model are kept. */
+  /**
+   * What the model came from, as loadHuggingFace gave it: fields of config.json that say nothing of the model are kept.
+   */
   readonly from?: {
     readonly config: Config
     readonly repository: Repository

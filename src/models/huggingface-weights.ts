@@ -1,5 +1,5 @@
-// The weights of a Hugging Face folder, whatever files they are in: model.safetensors, several of them behind an index, or
-// PyTorch's pytorch_model.bin likewise. Tensors are read one at a time, when they are asked for.
+// The weights of a Hugging Face folder, whatever files they are in: model.safetensors, several of them behind an index,
+// or PyTorch's pytorch_model.bin likewise. Tensors are read one at a time, when they are asked for.
 import { fail } from '../base/errors.js'
 import { type Shape, sizeOf } from '../base/shape.js'
 import { joined } from '../io/bytes.js'

@@ -1,5 +1,5 @@
-// Hugging Face folders become trainable models: config.json says what is built, the weights are held to it name by name,
-// and tokenizer and preprocessing come along. Back again: huggingface-save.ts.
+// Hugging Face folders become trainable models: config.json says what is built, the weights are held to it name by
+// name, and tokenizer and preprocessing come along. Back again: huggingface-save.ts.
 import { fail } from '../base/errors.js'
 import { sameShape, showShape } from '../base/shape.js'
 import { type Files, type HubOptions, openRepository, type Repository } from '../io/hub.js'
@@ -95,7 +95,8 @@ export function familyOf(config: Fields): Family {
 }
 
 /**
- * A model from a folder, files, or a repository of the hub (`org/name` or its URL), with its weights, in evaluation mode.
+ * A model from a folder, files, or a repository of the hub (`org/name` or its URL), with its weights, in evaluation
+ * mode.
  *
  *     const { model, tokenizer, report } = await loadHuggingFace('org/name', { numClasses: 3 })
  *

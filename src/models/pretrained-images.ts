@@ -1,5 +1,5 @@
-// Pretrained networks for images, made from the files of their packages: a body that ends in maps of features, the mean of
-// the maps, and a head. Images go in as PyTorch has them, [N, C, H, W]; bodies that want channels last get them so.
+// Pretrained networks for images, made from the files of their packages: a body that ends in maps of features, the mean
+// of the maps, and a head. Images go in as PyTorch has them, [N, C, H, W]; bodies that want channels last get them so.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
 import { readLiteral } from '../io/tfjs/literal.js'

@@ -1,5 +1,5 @@
-// Pretrained networks for sound and for text, made from the files of their packages, each with its front end: from samples
-// to a log-mel spectrogram, and from strings to tokens.
+// Pretrained networks for sound and for text, made from the files of their packages, each with its front end: from
+// samples to a log-mel spectrogram, and from strings to tokens.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
 import { type Plain, readPlainBytes } from '../io/tfjs/plain.js'
@@ -71,7 +71,9 @@ export class PretrainedSound extends Module {
     return this.head ? this.head.forward(features) : features
   }
 
-  /** Samples [N, T] at 16,000 a second, from −1 to 1 → decibels [N, frames, 32], at most 80 below each clip's loudest. */
+  /**
+   * Samples [N, T] at 16,000 a second, from −1 to 1 → decibels [N, frames, 32], at most 80 below each clip's loudest.
+   */
   spectrogram(samples: Tensor): Tensor {
     if (samples.shape.length !== 2 || samples.shape[1] < SPAN)
       fail(`the samples ${showShape(samples.shape)} must be [N, T] with T at least ${SPAN}`)

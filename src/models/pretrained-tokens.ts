@@ -1,6 +1,6 @@
 // The tokens of the Universal Sentence Encoder Lite: pieces of a SentencePiece unigram vocabulary (Kudo 2018), the most
-// likely way to cut a text (Viterbi's algorithm). After the tokenizer that TensorFlow.js's encoder comes with, whose choices
-// where pieces do not suffice it keeps: an unknown character costs nothing, and several in a row are one token.
+// likely way to cut a text (Viterbi's algorithm). After the tokenizer that TensorFlow.js's encoder comes with, whose
+// choices where pieces do not suffice it keeps: an unknown character costs nothing, and several in a row are one token.
 import { fail } from '../base/errors.js'
 
 export interface UnigramPiece {

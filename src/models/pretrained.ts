@@ -42,8 +42,8 @@ export function listPretrained(): PretrainedListed[] {
 
 /**
  * A network with trained weights, in evaluation mode, all of it trainable. `features` are what it has learnt to see,
- * `forward` the original classes, or those of a new head; `preprocess` makes its input of images from 0 to 1, of samples,
- * or of texts.
+ * `forward` the original classes, or those of a new head; `preprocess` makes its input of images from 0 to 1, of
+ * samples, or of texts.
  *
  *     const model = await pretrained('mobilenetv4_detypify', { numClasses: 10 })
  *     model.train()

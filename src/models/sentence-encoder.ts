@@ -1,7 +1,7 @@
-// The Universal Sentence Encoder Lite (Cer et al. 2018): a transformer of two layers over SentencePiece tokens, the mean
-// over the tokens, one tanh layer, length 1. Written down from the graph of its TensorFlow.js model, whose operators remove
-// and restore padding and so have sizes that depend on the data; here padding is masked, with the same result. Leaves out
-// dropout, which the graph no longer has.
+// The Universal Sentence Encoder Lite (Cer et al. 2018): a transformer of two layers over SentencePiece tokens, the
+// mean over the tokens, one tanh layer, length 1. Written down from the graph of its TensorFlow.js model, whose
+// operators remove and restore padding and so have sizes that depend on the data; here padding is masked, with the same
+// result. Leaves out dropout, which the graph no longer has.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
 import {

@@ -1,7 +1,7 @@
 // YOLOX (Ge, Liu, Wang, Li and Sun 2021, "YOLOX: Exceeding YOLO Series in 2021"): no anchors, a decoupled head, SimOTA.
 // Backbone in yolo-blocks.ts, assignment in yolo-assign.ts. Names of parameters are those of the YOLOX repository.
-// One thing differs by default: boxes are trained by complete IoU, the paper's 1 − IoU² is an option. Left out: the L1 loss
-// of the last epochs, mosaic and mixup.
+// One thing differs by default: boxes are trained by complete IoU, the paper's 1 − IoU² is an option. Left out: the L1
+// loss of the last epochs, mosaic and mixup.
 import { fail } from '../base/errors.js'
 import { showShape } from '../base/shape.js'
 import { inEvaluation } from '../nn/evaluation.js'

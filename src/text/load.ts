@@ -1,5 +1,5 @@
-// Tokenizers from files: tokenizer.json; else vocab.txt (WordPiece, as BERT's), or vocab.json with merges.txt (byte-level
-// BPE, as GPT-2's), from which the same JSON is made.
+// Tokenizers from files: tokenizer.json; else vocab.txt (WordPiece, as BERT's), or vocab.json with merges.txt
+// (byte-level BPE, as GPT-2's), from which the same JSON is made.
 import { BurnishError, fail } from '../base/errors.js'
 import { type Files, type HubOptions, openRepository, type Repository } from '../io/hub.js'
 import { Tokenizer, type TokenizerSettings } from './tokenizer.js'

@@ -1,5 +1,5 @@
-// Texts ↔ token ids, by @huggingface/tokenizers, which reads tokenizer.json. Here are cutting to a length, filling up and
-// batches, which it leaves to its callers; the words are transformers', in camelCase.
+// Texts ↔ token ids, by @huggingface/tokenizers, which reads tokenizer.json. Here are cutting to a length, filling up
+// and batches, which it leaves to its callers; the words are transformers', in camelCase.
 import { fail } from '../base/errors.js'
 import { tensor } from '../tensor/create.js'
 import type { Tensor } from '../tensor/tensor.js'
@@ -56,7 +56,9 @@ export interface TokenizerSettings {
   readonly special: { readonly [role: string]: string | undefined }
 }
 
-/** What is used of a Tokenizer of @huggingface/tokenizers, whose own declarations TypeScript's `nodenext` does not read. */
+/**
+ * What is used of a Tokenizer of @huggingface/tokenizers, whose own declarations TypeScript's `nodenext` does not read.
+ */
 export interface Engine {
   readonly normalizer: ((text: string) => string) | null
   readonly model: { readonly unk_token_id?: number } | null

@@ -15,8 +15,8 @@ export interface ClassFigures {
   /** 2·precision·recall / (precision + recall); 0 where both are. */
   readonly f1: number
   /**
-   * The probability that a sample of the class gets a higher one for it than a sample of another class; ties count half.
-   * NaN where there are none of either.
+   * The probability that a sample of the class gets a higher one for it than a sample of another class; ties count
+   * half. NaN where there are none of either.
    */
   readonly auc: number
 }

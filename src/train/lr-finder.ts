@@ -33,8 +33,8 @@ const SMOOTHING = 0.98
 const EXPLODED = 4
 
 /**
- * Tries growing learning rates on `batches` and says which are useful. Rates of several groups keep their ratios. Model,
- * optimizer and random generator are as before afterwards, whatever happens.
+ * Tries growing learning rates on `batches` and says which are useful. Rates of several groups keep their ratios.
+ * Model, optimizer and random generator are as before afterwards, whatever happens.
  *
  *     const { suggestion } = await findLearningRate(model, loader, { optimizer })
  *

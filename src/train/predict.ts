@@ -62,7 +62,9 @@ export interface Confusion {
   /** counts[target][said]. */
   readonly counts: readonly (readonly number[])[]
   readonly accuracy: number
-  /** For each class: the share of those said to be it that are, and of those that are it that were found; NaN of none. */
+  /**
+   * For each class: the share of those said to be it that are, and of those that are it that were found; NaN of none.
+   */
   readonly precision: readonly number[]
   readonly recall: readonly number[]
 }

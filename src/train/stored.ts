@@ -1,5 +1,5 @@
-// The files of a checkpoint: their names, what checkpoint.json holds, and the checks when they are read. What a checkpoint
-// is, and how it is saved, stands in checkpoint.ts.
+// The files of a checkpoint: their names, what checkpoint.json holds, and the checks when they are read. What a
+// checkpoint is, and how it is saved, stands in checkpoint.ts.
 import { BurnishError, fail } from '../base/errors.js'
 import { digestOf } from '../io/bytes.js'
 import { type FileSystem, joinPath } from './files.js'

@@ -11,9 +11,9 @@ export interface UnfreezingStage {
 }
 
 /**
- * Unfreezes parts of the model at the beginning of epochs. The optimizer has all parameters in its groups from the start
- * (`parameterGroups` gives them so): what is frozen has no state there, and moments of the others stay. Which parts are
- * trained follows from the epoch alone, so a resumed run needs nothing more.
+ * Unfreezes parts of the model at the beginning of epochs. The optimizer has all parameters in its groups from the
+ * start (`parameterGroups` gives them so): what is frozen has no state there, and moments of the others stay. Which
+ * parts are trained follows from the epoch alone, so a resumed run needs nothing more.
  *
  *     freeze(model); unfreeze(model, 'fc')
  *     await fit(model, loader, { epochs: 5, optimizer, callbacks: [
