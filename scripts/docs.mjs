@@ -1,4 +1,5 @@
-// Writes what READMEs and docs/performance.md show of real runs between their markers: `node scripts/docs.mjs [--check] [--run]`.
+// Writes what READMEs and pages of docs/ show of real runs and of tables in src/, between their markers:
+// `node scripts/docs.mjs [--check] [--run]`.
 //
 // - speed: a table of bench/results/*-pytorch.json, which `npm run bench -- WORKLOAD --against pytorch` writes.
 // - the tables of docs/performance.md, from all of bench/results: see performance.mjs.
@@ -13,9 +14,10 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { families } from '../dist/io/onnx/operators/index.js'
 import { list } from '../dist/models/index.js'
 import { EXPORT, operatorTables } from './onnx.mjs'
-import { performanceParts } from './performance.mjs'
+import { performanceParts, row, table } from './performance.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const { values: options } = parseArgs({
@@ -57,7 +59,7 @@ function command(args, environment = {}) {
 
 const fenced = (text) => `\`\`\`text\n${text.trimEnd()}\n\`\`\``
 
-/** Of the run, what fits a first screen: three of the mistakes, side by side, and no more. */
+/** The kept run. */
 function shownRun() {
   if (!existsSync(RUN)) return undefined
   return fenced(`$ npm start\n${readFileSync(RUN, 'utf8')}`)
@@ -75,26 +77,17 @@ function speed({ heading, words, none, source }) {
       a.threads - b.threads ||
       String(a.tier).localeCompare(String(b.tier)),
   )
-  const row = (cells) => `| ${cells.join(' | ')} |`
   const milliseconds = (value) => `${value.train_ms.median.toFixed(2)} ms`
-  const rows = results.map((result) =>
-    row([
-      result.workload,
-      result.threads,
-      words[result.tier ?? 'wasm'],
-      milliseconds(result.burnish),
-      milliseconds(result.pytorch),
-      result.ratio.train_ms.toFixed(2),
-    ]),
-  )
+  const rows = results.map((result) => [
+    result.workload,
+    result.threads,
+    words[result.tier ?? 'wasm'],
+    milliseconds(result.burnish),
+    milliseconds(result.pytorch),
+    result.ratio.train_ms.toFixed(2),
+  ])
   const newest = results.reduce((a, b) => (a.date > b.date ? a : b))
-  return [
-    row(heading),
-    row(heading.map((_, i) => (i < 3 ? '---' : '---:'))),
-    ...rows,
-    '',
-    source(newest),
-  ].join('\n')
+  return `${table(heading, rows, 3)}\n\n${source(newest)}`
 }
 
 /** What `npm run bench` has left, weights apart. */
@@ -125,7 +118,6 @@ function shortened(text) {
 
 /** The networks with trained weights. */
 function networks() {
-  const row = (cells) => `| ${cells.join(' | ')} |`
   const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`
   const heading = ['name', 'what for', 'input', 'features', 'parameters', 'package, licence']
   const rows = list({ pretrained: true }).map((one) => [
@@ -141,7 +133,6 @@ function networks() {
 }
 
 const kernel = fenced(command(['scripts/shown-kernel.mjs'], { BURNISH_DEBUG: 'kernels' }).stderr)
-const { families } = await import(new URL('../dist/io/onnx/operators/index.js', import.meta.url))
 const stale = []
 const pages = [
   ...READMES.map((readme) => ({

@@ -20,8 +20,8 @@ const PEERS = {
 const TIERS = { native: 'C', wasm: 'WebAssembly', auto: 'auto' }
 const NONE = 'Not measured yet: `npm run bench -- all`.'
 
-const row = (cells) => `| ${cells.join(' | ')} |`
-const table = (heading, rows, words = 1) =>
+export const row = (cells) => `| ${cells.join(' | ')} |`
+export const table = (heading, rows, words = 1) =>
   [row(heading), row(heading.map((_, i) => (i < words ? '---' : '---:'))), ...rows.map(row)].join(
     '\n',
   )
