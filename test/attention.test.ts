@@ -1,6 +1,6 @@
-// Attention by blocks of queries (compiler/attention.ts): WebAssembly and C against the definition in float64, results and
-// gradients, under masks, dropped weights and odd sizes; the same bits for any number of threads; and memory that does not
-// grow with the square of the length.
+// Attention by blocks of queries (compiler/attention.ts): WebAssembly and C against the definition in float64, results
+// and gradients, under masks, dropped weights and odd sizes; the same bits for any number of threads; and memory that
+// does not grow with the square of the length.
 import { describe, expect, it } from 'vitest'
 import { gradients } from '../src/autograd/grad.js'
 import { typedView } from '../src/base/dtype.js'

@@ -1,5 +1,5 @@
-// Convolutions by transformed tiles (winograd.ts), forward and as the gradients for input and weights, through WebAssembly and C,
-// against the interpreter's float64.
+// Convolutions by transformed tiles (winograd.ts), forward and as the gradients for input and weights, through
+// WebAssembly and C, against the interpreter's float64.
 import { describe, expect, it } from 'vitest'
 import { gradients } from '../src/autograd/grad.js'
 import { typedView } from '../src/base/dtype.js'

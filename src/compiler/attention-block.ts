@@ -1,5 +1,5 @@
-// A block of queries of attention, as both its kernels have it: its scores against all keys in the thread's scratch, scaled
-// and masked where they are read, and the loops over queries, keys and features.
+// A block of queries of attention, as both its kernels have it: its scores against all keys in the thread's scratch,
+// scaled and masked where they are read, and the loops over queries, keys and features.
 import { invariant } from '../base/errors.js'
 import { type AttentionNode, type AttentionParts, attentionParts } from '../graph/attention.js'
 import type { Node } from '../graph/node.js'

@@ -1,5 +1,5 @@
-// The forward kernel of attention, by item and by block of queries: scores, their exponentials and sums, the mean of the
-// values; log Σ exp is left for the gradient.
+// The forward kernel of attention, by item and by block of queries: scores, their exponentials and sums, the mean of
+// the values; log Σ exp is left for the gradient.
 import { storedIndex } from './attention.js'
 import type { Blocks } from './attention-block.js'
 import { copyRows, copyTurned, panels } from './attention-panels.js'

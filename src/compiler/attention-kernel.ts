@@ -1,7 +1,7 @@
-// Lowers attention by blocks of queries: each turn of the parallel loop is one item of the batch (a head), whose keys and
-// values are copied side by side into the thread's scratch. For a block of queries the scores against all keys are
-// there too, one softmax long, and nothing of their size is ever in memory. (After Dao 2023, "FlashAttention-2";
-// with the whole range of keys at once, for it fits the second-level cache at the lengths we meet, and the softmax then
+// Lowers attention by blocks of queries: each turn of the parallel loop is one item of the batch (a head), whose keys
+// and values are copied side by side into the thread's scratch. For a block of queries the scores against all keys are
+// there too, one softmax long, and nothing of their size is ever in memory. (After Dao 2023, "FlashAttention-2"; with
+// the whole range of keys at once, for it fits the second-level cache at the lengths we meet, and the softmax then
 // needs no second scaling.)
 //
 // Both kernels share their block (attention-block.ts); what they do with it is in attention-forward.ts and

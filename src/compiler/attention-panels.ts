@@ -1,5 +1,5 @@
-// Copies of keys and values in the thread's scratch, side by side as products.ts reads the operand with the lanes: in panels
-// of a register tile's columns.
+// Copies of keys and values in the thread's scratch, side by side as products.ts reads the operand with the lanes: in
+// panels of a register tile's columns.
 import type { Node } from '../graph/node.js'
 import type { Blocks } from './attention-block.js'
 import { addAffine, bound, constant, ofVariable, shiftAffine } from './build.js'

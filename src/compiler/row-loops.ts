@@ -1,5 +1,5 @@
-// The loops within a row of a group of rows (rows.ts): running registers of its reductions, and what each member does at
-// each position. Long sums keep their digits.
+// The loops within a row of a group of rows (rows.ts): running registers of its reductions, and what each member does
+// at each position. Long sums keep their digits.
 import { invariant } from '../base/errors.js'
 import type { Node } from '../graph/node.js'
 import { linear } from './access.js'

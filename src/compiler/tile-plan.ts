@@ -154,8 +154,8 @@ export function planTiles(
 const MORE_TAPS = 9
 
 /**
- * The taps of a depthwise convolution's weights, whose sums all run at once: the only axes of one operand alone. Where a
- * tap reads outside of the image depends on the position, so it is decided there.
+ * The taps of a depthwise convolution's weights, whose sums all run at once: the only axes of one operand alone. Where
+ * a tap reads outside of the image depends on the position, so it is decided there.
  */
 function tapsOf(
   outer: readonly Axis[],
@@ -245,8 +245,8 @@ function choosePanel(
 
 /**
  * The leading summed axes that go outside of the output's loops, so that the panel one tile reads stays in the
- * first-level cache and serves all tiles; partial sums then pass through memory, once a block. The axis at the border is
- * cut in two, so that a block is as long as the cache allows.
+ * first-level cache and serves all tiles; partial sums then pass through memory, once a block. The axis at the border
+ * is cut in two, so that a block is as long as the cache allows.
  */
 function hoist(
   summed: readonly Axis[],
@@ -436,7 +436,8 @@ export function chooseParallel(
           before: loops.filter((axis) => axis !== best),
         }
       : { variable: names.variable('once'), extent: 1, before: loops }
-  // A turn reads all of the operand that has not what is split: the shorter one, where sums are cut and it is read often.
+  // A turn reads all of the operand that has not what is split: the shorter one, where sums are cut and it is read
+  // often.
   const [along] = plan.laneSegments
   const shared = along && plan.lane && plan.lane.extent >= plan.rows.extent
   if (shared && plan.hoisted.length > 0 && loops.length === 0 && along.trips >= 4) {

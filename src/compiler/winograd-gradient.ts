@@ -1,7 +1,8 @@
-// The gradient for the weights of a 3×3 convolution of stride 1 by transformed tiles: that of F(2×2, 3×3), turned round.
-// With Y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ d B)] A of a tile, dw = Gᵀ [Σ (A dY Aᵀ) ⊙ (Bᵀ d B)] G: 16 products a tile of four pixels
-// in place of 36. Image and gradient are transformed into memory, [4, 4, n, y, x, channels]; 16 matrix products sum over
-// the tiles, as any contraction does; a last kernel makes 9 of 16. The transforms are contractions in name (winograd.ts).
+// The gradient for the weights of a 3×3 convolution of stride 1 by transformed tiles: that of F(2×2, 3×3), turned
+// round. With Y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ d B)] A of a tile, dw = Gᵀ [Σ (A dY Aᵀ) ⊙ (Bᵀ d B)] G: 16 products a tile of four
+// pixels in place of 36. Image and gradient are transformed into memory, [4, 4, n, y, x, channels]; 16 matrix products
+// sum over the tiles, as any contraction does; a last kernel makes 9 of 16. The transforms are contractions in name
+// (winograd.ts).
 import { type Index, isPlain, makeContract, plain } from '../graph/contract.js'
 import { constant, contract, type Node, type NodeOf, permute, reshape } from '../graph/node.js'
 import { Unfoldable } from './access.js'

@@ -1,5 +1,5 @@
-// Transforms one tile of pixels, for all channels: forward's and those of the gradient for the weights. What lies outside
-// of the image is 0.
+// Transforms one tile of pixels, for all channels: forward's and those of the gradient for the weights. What lies
+// outside of the image is 0.
 import { alwaysHolds, distinct, type Space } from './access.js'
 import { coefficientOf, constant, load, localOf, num, set, substitute } from './build.js'
 import type { Builder } from './builder.js'

@@ -35,7 +35,9 @@ export interface Attention {
   readonly kept: number | undefined
 }
 
-/** Arguments: query, key, value, masks, what is kept (bool); for gradients also logSum, seen, and the gradient of seen. */
+/**
+ * Arguments: query, key, value, masks, what is kept (bool); for gradients also logSum, seen, and the gradient of seen.
+ */
 export interface AttentionNode extends CompositeNode {
   readonly attention: Attention & { readonly role: AttentionRole }
 }

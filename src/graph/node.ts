@@ -69,7 +69,10 @@ export interface GatherNode extends Base {
   readonly kind: 'gather'
   readonly axis: number
 }
-/** Zeros of the source's shape with `size` along `axis`, plus source[i…] at i… with i[axis] replaced by index[i…]; args: index, source. */
+/**
+ * Zeros of the source's shape with `size` along `axis`, plus source[i…] at i… with i[axis] replaced by index[i…]; args:
+ * index, source.
+ */
 export interface ScatterAddNode extends Base {
   readonly kind: 'scatterAdd'
   readonly axis: number
@@ -92,13 +95,16 @@ export interface CompositeNode extends Base {
   readonly expand: () => Node
   /** Gradient for each argument (undefined: none) given that of the result; absent: differentiate `expand()`. */
   readonly gradient?: (self: Node, G: Node) => readonly (Node | undefined)[]
-  /** The same over other arguments, with nothing left of those it was made with: a composite that lasts until it is compiled. */
+  /**
+   * The same over other arguments, with nothing left of those it was made with: a composite that lasts until it is
+   * compiled.
+   */
   readonly over?: (args: readonly Node[]) => CompositeNode
 }
 
 /**
- * A body computed `loop.length` times, each step from the carries of the one before. It has no value of its own (shape []);
- * its results are `result` nodes. args: the first carries, the arguments read in slices, those read whole.
+ * A body computed `loop.length` times, each step from the carries of the one before. It has no value of its own (shape
+ * []); its results are `result` nodes. args: the first carries, the arguments read in slices, those read whole.
  */
 export interface ScanNode extends Base {
   readonly kind: 'scan'

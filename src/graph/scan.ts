@@ -48,8 +48,8 @@ export function slicePlaceholder(like: Pick<Node, 'shape' | 'dtype'>): InputNode
 }
 
 /**
- * Scans over `stacked` (one for each slice, axis 0 of `length`) from the carries `first`. What `next` and `ys` read besides
- * the placeholders becomes an argument; of it, what needs no step's values is computed before the loop.
+ * Scans over `stacked` (one for each slice, axis 0 of `length`) from the carries `first`. What `next` and `ys` read
+ * besides the placeholders becomes an argument; of it, what needs no step's values is computed before the loop.
  */
 export function scan(step: Step, first: readonly Node[], stacked: readonly Node[]): Scanned {
   const { length, reverse = false, carries, slices } = step
@@ -156,8 +156,8 @@ interface Closed {
 }
 
 /**
- * The roots over placeholders only: the largest parts that read none of `bound` become arguments. All of them, views and
- * constants too: whoever asks for the gradient of one finds it among the arguments.
+ * The roots over placeholders only: the largest parts that read none of `bound` become arguments. All of them, views
+ * and constants too: whoever asks for the gradient of one finds it among the arguments.
  */
 function close(roots: readonly Node[], bound: readonly Node[]): Closed {
   const inside = new Set<Node>(bound)
@@ -220,8 +220,8 @@ export function withViewsInside(node: NodeOf<'scan'>): NodeOf<'scan'> {
 }
 
 /**
- * The graph with one scan for each family over the same arguments, which leaves just what is read: the scan of a forward
- * pass and the one that also keeps what its gradient needs are the same work. Carries that lead to nothing go.
+ * The graph with one scan for each family over the same arguments, which leaves just what is read: the scan of a
+ * forward pass and the one that also keeps what its gradient needs are the same work. Carries that lead to nothing go.
  */
 export function mergeScans(graph: Graph): Graph {
   const order = topological(rootsOf(graph))

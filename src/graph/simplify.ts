@@ -56,8 +56,8 @@ function mapBodies(graph: Graph, change: (body: Graph) => Graph): Graph {
 }
 
 /**
- * As `expandComposites` but for the bodies of scans, with `done` replacing some nodes by others of the same shape; it grows by what is rebuilt.
- * `finish` may give what is rebuilt another label.
+ * As `expandComposites` but for the bodies of scans, with `done` replacing some nodes by others of the same shape; it
+ * grows by what is rebuilt. `finish` may give what is rebuilt another label.
  */
 export function expandOver(
   graph: Graph,
@@ -104,8 +104,8 @@ function simplerBody(node: Node, stays: Stays): Node {
 }
 
 /**
- * The same graph over inputs of its own, so that keeping it keeps no data; composites are expanded, but for lasting ones. `inputs` are the
- * graph's, in any order, and are given back in that order.
+ * The same graph over inputs of its own, so that keeping it keeps no data; composites are expanded, but for lasting
+ * ones. `inputs` are the graph's, in any order, and are given back in that order.
  */
 export function detachInputs(
   graph: Graph,

@@ -309,7 +309,9 @@ export abstract class Module<Output = Tensor> {
 
   // ---- mode and hooks ----
 
-  /** Training mode for this module and all below but the frozen, or with `false` evaluation mode. Returns the module. */
+  /**
+   * Training mode for this module and all below but the frozen, or with `false` evaluation mode. Returns the module.
+   */
   train(mode = true): this {
     for (const module of this.modules()) module.training = mode
     return this

@@ -10,7 +10,10 @@ import { floatNode } from './checks.js'
 
 /** Which keys a query sees, and how scores are scaled. */
 export interface AttentionOptions {
-  /** bool: true where a query may see a key; float: added to the scores. Broadcasts to [.., L, S], to which it adds no dimension. */
+  /**
+   * bool: true where a query may see a key; float: added to the scores. Broadcasts to [.., L, S], to which it adds no
+   * dimension.
+   */
   readonly attnMask?: Tensor
   /** Each query sees the keys up to its own position. */
   readonly isCausal?: boolean

@@ -101,7 +101,9 @@ export class MultiheadAttention extends Module<readonly [seen: Tensor, weights: 
     if (this.outProj.bias) init.zeros(this.outProj.bias)
   }
 
-  /** @throws BurnishError when an input or a mask has another shape than comments here say, or a mask is of integers. */
+  /**
+   * @throws BurnishError when an input or a mask has another shape than comments here say, or a mask is of integers.
+   */
   forward(
     query: Tensor,
     key: Tensor = query,

@@ -51,11 +51,11 @@ export interface LSTMOptions extends RecurrentOptions {
 /** What a call of a recurrent layer may be told. */
 export interface SequenceOptions {
   /**
-   * The true length of each sequence of the batch, [N]: positions from there on are not read, their outputs are 0, and the
-   * last state is that after the sequence's own last position. What PyTorch's packed sequences are for.
+   * The true length of each sequence of the batch, [N]: positions from there on are not read, their outputs are 0, and
+   * the last state is that after the sequence's own last position. What PyTorch's packed sequences are for.
    *
-   * A list, and a tensor made of host data or read before, must hold numbers from 1 to T. Nobody looks at those of other
-   * tensors: a length above T counts as T; below 1 the outputs are 0, and the last state is the first.
+   * A list, and a tensor made of host data or read before, must hold numbers from 1 to T. Nobody looks at those of
+   * other tensors: a length above T counts as T; below 1 the outputs are 0, and the last state is the first.
    */
   readonly lengths?: Tensor | readonly number[]
 }
@@ -288,8 +288,8 @@ export class GRU extends Recurrent<Tensor> {
 /**
  * Long short-term memory (Hochreiter and Schmidhuber 1997), with forget gates.
  *
- * forward(input [T, N, inputSize], [h, c]?) → [output [T, N, hiddenSize], [h, c]], h and c [layers, N, hiddenSize]; with
- * projSize, output and h have so many features.
+ * forward(input [T, N, inputSize], [h, c]?) → [output [T, N, hiddenSize], [h, c]], h and c [layers, N, hiddenSize];
+ * with projSize, output and h have so many features.
  */
 export class LSTM extends Recurrent<readonly [h: Tensor, c: Tensor]> {
   constructor(inputSize: number, hiddenSize: number, options: LSTMOptions = {}) {

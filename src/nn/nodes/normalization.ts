@@ -28,8 +28,8 @@ const BLOCK = 1024
 const LEAST_BLOCK = 16
 
 /**
- * Mean and variance of each channel of x [N, C, spatial…], read from memory once: of each block of an image the sum, and
- * the squared distances from the block's own mean while a cache holds it; then those of the blocks' means are added
+ * Mean and variance of each channel of x [N, C, spatial…], read from memory once: of each block of an image the sum,
+ * and the squared distances from the block's own mean while a cache holds it; then those of the blocks' means are added
  * (Chan, Golub and LeVeque 1983).
  */
 export function channelMoments(x: Node): Moments {
