@@ -1,7 +1,12 @@
 // A block of queries of attention, as both its kernels have it: its scores against all keys in the thread's scratch,
 // scaled and masked where they are read, and the loops over queries, keys and features.
 import { invariant } from '../base/errors.js'
-import { type AttentionNode, type AttentionParts, attentionParts } from '../graph/attention.js'
+import {
+  type AttentionNode,
+  type AttentionParts,
+  type AttentionRole,
+  attentionParts,
+} from '../graph/attention.js'
 import type { Node } from '../graph/node.js'
 import { baseOf } from './access.js'
 import { type AttentionDomain, attentionDomain, type Sizes, sizesOf } from './attention.js'
@@ -23,9 +28,9 @@ import {
   shiftAffine,
   splat,
 } from './build.js'
-import { Builder } from './builder.js'
+import type { Builder } from './builder.js'
 import type { Affine, Bound, Expr, Local, Variable } from './kernel.js'
-import { type LowerContext, Operands } from './lower.js'
+import { builderFor, type LowerContext, Operands } from './lower.js'
 import { multiply, type Product, panelOf, roundUp } from './products.js'
 import { applyScalar } from './scalar.js'
 
@@ -62,12 +67,7 @@ export class Blocks {
     this.sizes = sizesOf(first)
     this.parts = attentionParts(first)
     const { lanes, tile, secondLevelCache } = context.machine
-    this.b = new Builder({
-      space: this.at.domain.space,
-      bufferOf: (base) => this.operands.of(base),
-      lanes,
-      reportCode: context.reportCode,
-    })
+    this.b = builderFor(this.at.domain.space, this.operands, context)
     const { queries, keys } = this.sizes
     this.pitch = roundUp(keys, panelOf(context.machine)) + lanes
     let unit = lanes
@@ -277,7 +277,7 @@ export class Blocks {
     return this.operands.scratch(this.first, elements, name)
   }
 
-  wanted(role: AttentionNode['attention']['role']): AttentionNode | undefined {
+  wanted(role: AttentionRole): AttentionNode | undefined {
     return this.nodes.find(({ attention }) => attention.role === role)
   }
 }

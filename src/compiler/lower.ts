@@ -4,10 +4,10 @@ import { type DType, isFloat, itemSize } from '../base/dtype.js'
 import { invariant } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import type { Node, NodeOf } from '../graph/node.js'
-import { accessesOf, axisIndex, baseOf, createSpace, linear } from './access.js'
+import { accessesOf, axisIndex, baseOf, createSpace, linear, type Space } from './access.js'
 import { lowerAttention } from './attention-kernel.js'
 import { addAffine, call, constant, num, report, sameTerms, zero } from './build.js'
-import { Builder, NeedsScalar } from './builder.js'
+import { Builder, type BuilderOptions, NeedsScalar } from './builder.js'
 import type { CopyGroup, Group, GuardGroup, LoopGroup, PartGroup, ScatterGroup } from './group.js'
 import type { Affine, Expr, Kernel, KernelBuffer, Statement, Variable } from './kernel.js'
 import { type Loop, mergeLoops } from './merge.js'
@@ -138,6 +138,22 @@ export class Operands {
   }
 }
 
+/** A builder of a kernel over these operands. */
+export function builderFor(
+  space: Space,
+  operands: Operands,
+  { machine, reportCode }: LowerContext,
+  more: Partial<BuilderOptions> = {},
+): Builder {
+  return new Builder({
+    space,
+    bufferOf: (base) => operands.of(base),
+    lanes: machine.lanes,
+    reportCode,
+    ...more,
+  })
+}
+
 export function finishKernel(
   context: LowerContext,
   operands: Operands,
@@ -262,13 +278,7 @@ function buildElementwise(
   const addresses = [to, ...accesses.map((a) => linear(a.index, a.node.shape))]
   const extentOf = (v: Variable) => space.extents.get(v.id) ?? 1
   const { loops, merge } = mergeLoops(domain.outer, addresses, pinned, extentOf, space.names)
-  const b = new Builder({
-    space,
-    bufferOf: (base) => operands.of(base),
-    lanes: context.machine.lanes,
-    reportCode: context.reportCode,
-    merge,
-  })
+  const b = builderFor(space, operands, context, { merge })
   const body = () => {
     const at = merge(to)
     const stride = b.lane ? (at.terms.find(([v]) => v.id === b.lane?.id)?.[1] ?? 0) : 1
@@ -339,12 +349,7 @@ function buildScatter(group: ScatterGroup, context: LowerContext, vector: boolea
   const from = others.map((at, i) => (i === node.axis ? turn : at))
   const row = axisIndex(space, 'z', size)
   const operands = new Operands(context)
-  const b = new Builder({
-    space,
-    bufferOf: (base) => operands.of(base),
-    lanes: context.machine.lanes,
-    reportCode: context.reportCode,
-  })
+  const b = builderFor(space, operands, context)
   const target = operands.write(node)
   operands.buffers[target].read = true
   const loops: Loop[] = others.flatMap((at) =>
@@ -386,12 +391,7 @@ function buildScatter(group: ScatterGroup, context: LowerContext, vector: boolea
 function lowerGuard(group: GuardGroup, context: LowerContext): Lowered {
   const space = createSpace()
   const operands = new Operands(context)
-  const b = new Builder({
-    space,
-    bufferOf: (base) => operands.of(base),
-    lanes: context.machine.lanes,
-    reportCode: context.reportCode,
-  })
+  const b = builderFor(space, operands, context)
   const variable = space.names.variable('once')
   b.outermost(variable)
   invariant(sizeOf(group.node.shape) === 1, () => 'a guard is a scalar')

@@ -87,7 +87,7 @@ function tile(
 }
 
 /** A product whose result fits in registers. */
-export interface RegisterTile {
+interface RegisterTile {
   readonly rows: number
   readonly vectors: number
   /** The sum is over this variable, from 0. */

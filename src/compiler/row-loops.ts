@@ -41,7 +41,7 @@ export interface RowPlan {
   readonly kept: ReadonlySet<Node>
 }
 
-export interface Accumulator {
+interface Accumulator {
   readonly node: Extract<Node, { kind: 'reduce' }>
   readonly fn: 'add' | 'max' | 'mul'
   /** Along a reduced axis: vectors taken in turn, so that one addition need not wait for the last. */

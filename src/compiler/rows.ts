@@ -5,10 +5,10 @@
 import type { Node } from '../graph/node.js'
 import { accessesOf, baseOf, linear } from './access.js'
 import { addAffine, bound, coefficientOf, constant, ofVariable, scaleAffine } from './build.js'
-import { Builder, NeedsScalar } from './builder.js'
+import { type Builder, NeedsScalar } from './builder.js'
 import { keptIndex, type RowGroup } from './group.js'
 import type { Affine, Variable } from './kernel.js'
-import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
+import { builderFor, finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
 import { type Loop, mergeLoops } from './merge.js'
 import {
   finishAccumulator,
@@ -137,15 +137,11 @@ function buildRows(
     )
     return scaleAffine(at, scratchUnit)
   }
-  const builder: Builder = new Builder({
-    space,
-    bufferOf: (base) => operands.of(base),
+  const builder: Builder = builderFor(space, operands, context, {
     scratchOf: (node, index) =>
       plan.kept.has(node)
         ? { buffer: operands.scratch(node, rowSize * scratchUnit), at: scratchAt(index) }
         : undefined,
-    lanes: width,
-    reportCode: context.reportCode,
     merge: plan.merge,
   })
 

@@ -19,12 +19,12 @@ import {
   splat,
   substitute,
 } from './build.js'
-import { Builder, clip, NeedsScalar } from './builder.js'
+import { type Builder, clip, NeedsScalar } from './builder.js'
 import { type ContractDomain, contractDomain, type Operand } from './contraction.js'
 import type { ContractGroup } from './group.js'
 import type { Affine, Bound, Expr, Inside, Local } from './kernel.js'
 import { copyItem } from './local.js'
-import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
+import { builderFor, finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
 import {
   type Axis,
   addressOf,
@@ -78,12 +78,7 @@ class TileBuilder {
     this.plan = plan
     this.operands = new Operands(context)
     this.end = group.members[0].node
-    this.b = new Builder({
-      space: domain.space,
-      bufferOf: (base) => this.operands.of(base),
-      lanes: context.machine.lanes,
-      reportCode: context.reportCode,
-    })
+    this.b = builderFor(domain.space, this.operands, context)
   }
 
   /** Loops of one segment; `body` gets what the axis's variable stands for there. */

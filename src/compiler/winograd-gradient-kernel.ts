@@ -2,11 +2,10 @@
 import { invariant } from '../base/errors.js'
 import { linear } from './access.js'
 import { coefficientOf, constant, load, ofVariable, store, substitute } from './build.js'
-import { Builder } from './builder.js'
 import { contractDomain } from './contraction.js'
 import type { ContractGroup } from './group.js'
 import type { Variable } from './kernel.js'
-import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
+import { builderFor, finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
 import { only, type WinogradContract } from './winograd.js'
 import { transformTile } from './winograd-transform.js'
 import { four, gradientOf, imageOf, tapsOf, turned } from './winograd-transforms.js'
@@ -14,12 +13,7 @@ import { four, gradientOf, imageOf, tapsOf, turned } from './winograd-transforms
 function prepare(group: ContractGroup, context: LowerContext) {
   const domain = contractDomain(group.chain, context.inMemory)
   const operands = new Operands(context)
-  const b = new Builder({
-    space: domain.space,
-    bufferOf: (base) => operands.of(base),
-    lanes: context.machine.lanes,
-    reportCode: context.reportCode,
-  })
+  const b = builderFor(domain.space, operands, context)
   const { a } = domain
   invariant('at' in a, () => 'an operand that is a number')
   const from = operands.of(a.base)

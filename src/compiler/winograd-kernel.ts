@@ -15,11 +15,11 @@ import {
   store,
   substitute,
 } from './build.js'
-import { Builder, NeedsScalar } from './builder.js'
+import { type Builder, NeedsScalar } from './builder.js'
 import { type ContractDomain, contractDomain } from './contraction.js'
 import type { ContractGroup } from './group.js'
 import type { Affine, Inside, Variable } from './kernel.js'
-import { finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
+import { builderFor, finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
 import { registerTile } from './products.js'
 import type { Machine } from './program.js'
 import { isWinograd, only, type WinogradContract } from './winograd.js'
@@ -50,7 +50,7 @@ function lowerWeights(group: ContractGroup, context: LowerContext): Lowered {
   const operands = new Operands(context)
   const { lanes } = context.machine
   const [panels, , , channels, width] = core.spec.extents
-  const b = builderOf(domain, operands, context)
+  const b = builderFor(domain.space, operands, context)
   invariant('at' in domain.a, () => 'weights that are a number')
   const from = operands.of(domain.a.base)
   invariant(from !== undefined, () => 'weights that are not in memory')
@@ -91,15 +91,6 @@ function lowerWeights(group: ContractGroup, context: LowerContext): Lowered {
   else vectors()
   const split = { variable: parallel, extent: byPanel ? panels : channels }
   return finishKernel(context, operands, split, b.statements, [core], 0)
-}
-
-function builderOf(domain: ContractDomain, operands: Operands, context: LowerContext): Builder {
-  return new Builder({
-    space: domain.space,
-    bufferOf: (base) => operands.of(base),
-    lanes: context.machine.lanes,
-    reportCode: context.reportCode,
-  })
 }
 
 function lowerProduct(
@@ -169,7 +160,7 @@ class Product {
     this.domain = domain
     this.place = place
     this.operands = new Operands(context)
-    this.b = builderOf(domain, this.operands, context)
+    this.b = builderFor(domain.space, this.operands, context)
     const { lanes } = context.machine
     this.count = box.n * box.y * box.x
     this.channels = spec.extents[6]
