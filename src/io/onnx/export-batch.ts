@@ -1,7 +1,7 @@
 // A graph for any batch size, from the graphs for two: where they differ in nothing but sizes that grow with the
 // batch, those sizes are computed when the graph runs. Sizes in other proportions, or anything else that differs, are
 // told as the reason why the batch is fixed.
-import type { Body, OnnxNode, Value } from './export-model.js'
+import { type Body, type OnnxNode, sameNumbers, type Value } from './export-model.js'
 
 export interface Batched {
   readonly nodes: readonly OnnxNode[]
@@ -94,7 +94,7 @@ class Generaliser {
       throw new Differs(`${where} reads something else for another batch`)
     if (origin.kind === 'leaf' && twin.origin.kind === 'leaf') {
       const equal =
-        origin.leaf === twin.origin.leaf || sameLeaf(origin.leaf.data, twin.origin.leaf.data)
+        origin.leaf === twin.origin.leaf || sameNumbers(origin.leaf.data, twin.origin.leaf.data)
       if (!equal) throw new Differs(`${where} reads data that depend on the batch`)
       return value
     }
@@ -116,8 +116,7 @@ class Generaliser {
     node: OnnxNode | undefined,
     where: string,
   ): Value {
-    const same = one.length === two.length && one.every((n, i) => Object.is(n, two[i]))
-    if (same) return value
+    if (sameNumbers(one, two)) return value
     const known = this.#computed.get(value)
     if (known) return known
     const role = value.origin.kind === 'constant' ? value.origin.role : 'plain'
@@ -198,10 +197,4 @@ function constantOf(data: Float64Array): Value {
     depth: 0,
     origin: { kind: 'constant', data, role: 'plain' },
   }
-}
-
-function sameLeaf(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false
-  return true
 }

@@ -143,7 +143,7 @@ export class Builder {
     const values = Float64Array.from(data)
     const key = `${role} ${dtype} ${shape} ${values.length > 64 ? hashOf(values) : values}`
     const known = this.#constants.get(key)
-    if (known && sameData(dataOf(known), values)) return known
+    if (known && sameNumbers(dataOf(known) ?? [], values)) return known
     const made: Value = {
       dtype,
       shape,
@@ -206,8 +206,11 @@ function hashOf(values: Float64Array): number {
   return hash
 }
 
-function sameData(a: Float64Array | undefined, b: Float64Array): boolean {
-  return a !== undefined && a.length === b.length && a.every((x, i) => Object.is(x, b[i]))
+/** As many numbers, each the same: −0 is not 0, NaN is NaN. */
+export function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false
+  return true
 }
 
 /** A constant's numbers. */

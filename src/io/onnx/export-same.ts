@@ -6,6 +6,7 @@
 import type { Node } from '../../graph/node.js'
 import type { ViewOp } from '../../graph/view.js'
 import { Scalar, Value } from '../../tensor/value.js'
+import { sameNumbers } from './export-model.js'
 import { leafKey, type Traced } from './export-trace.js'
 
 class Differs extends Error {}
@@ -119,7 +120,7 @@ class Walk {
     if (!(a instanceof Value && b instanceof Value)) return false
     const [x, y] = [a.host, b.host]
     if (x === undefined || y === undefined || x.length !== y.length) return true
-    return x.every((n, i) => Object.is(n, y[i]))
+    return sameNumbers(x, y)
   }
 
   #numbers(
