@@ -5,8 +5,7 @@ import { isFloat } from '../../../base/dtype.js'
 import { sameShape } from '../../../base/shape.js'
 import { concat, stack, type Tensor, where } from '../../../tensor/tensor.js'
 import type { Call } from '../../graph/call.js'
-import type { Value } from '../../graph/host.js'
-import { hostValue, sequence } from '../../graph/host.js'
+import { hostValue, isKnown, sequence, type Value } from '../../graph/host.js'
 import { typeName } from '../tensors.js'
 import { TensorType } from '../wire.js'
 import type { Table } from './table.js'
@@ -39,7 +38,7 @@ function loop(call: Call): readonly Value[] {
       'its number of turns is computed from data; only loops whose count is known are supported',
     )
   for (let turn = 0; turn < count; turn++) {
-    if (condition === undefined || !('data' in condition) || typeof condition.data === 'function')
+    if (!isKnown(condition))
       call.fail('its condition is computed from data; only conditions that are known are supported')
     if (!condition.data[0]) break
     if (turn >= MOST_TURNS) call.fail(`it takes more than ${MOST_TURNS} turns`)
