@@ -73,6 +73,13 @@ it('finds a rate, and leaves everything as it was', async () => {
   expect(await bytes(model)).toEqual(await bytes(plain.model))
 })
 
+it('a loader without batches is an error, not a search without end', async () => {
+  const { model, optimizer } = made()
+  const images = new TensorDataset(hostArray(points, [64, 2]), hostArray(new Int32Array(64)))
+  const none = new DataLoader(images, { batchSize: 65, dropLast: true })
+  await expect(findLearningRate(model, none, { optimizer })).rejects.toThrow(/there are no batches/)
+})
+
 it('suggests a rate within the longest fall', () => {
   const rates = Array.from({ length: 100 }, (_, i) => 10 ** (-7 + (8 * i) / 99))
   const losses = rates.map((_, i) => (i < 30 ? 2 : i < 80 ? 2 - (i - 30) / 40 : 1 + (i - 80) / 5))

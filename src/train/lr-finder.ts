@@ -38,7 +38,7 @@ const EXPLODED = 4
  *
  *     const { suggestion } = await findLearningRate(model, loader, { optimizer })
  *
- * @throws BurnishError when the range is no range, or the loss explodes within the first few steps.
+ * @throws BurnishError when the range is no range, there are no batches, or the loss explodes within the first few steps.
  */
 export async function findLearningRate(
   model: Module,
@@ -90,7 +90,14 @@ const FEWEST = 10
 
 /** Batch after batch, from the beginning again at the end. */
 async function* endless(batches: AsyncIterable<Batch>): AsyncGenerator<Batch> {
-  for (;;) yield* batches
+  for (;;) {
+    let none = true
+    for await (const batch of batches) {
+      none = false
+      yield batch
+    }
+    if (none) fail('findLearningRate: there are no batches, or they can be read only once')
+  }
 }
 
 /** Keeps everything a step changes; the result puts it back. */
