@@ -57,8 +57,11 @@ interface Entity {
   readonly links: ReadonlyMap<string, number> | undefined
 }
 
+const startOf = (bytes: Uint8Array) =>
+  STARTS.find((start) => SIGNATURE.every((byte, i) => bytes[start + i] === byte))
+
 export function isHdf5(bytes: Uint8Array): boolean {
-  return STARTS.some((start) => SIGNATURE.every((byte, i) => bytes[start + i] === byte))
+  return startOf(bytes) !== undefined
 }
 
 /** An HDF5 file in memory, by paths such as `model_weights/dense`; '' is the root. */
@@ -71,7 +74,7 @@ export class Hdf5File {
   /** @throws BurnishError naming `where` when it is no HDF5 file, or of a kind that is not read. */
   constructor(bytes: Uint8Array, where: string) {
     this.where = where
-    const start = STARTS.find((at) => SIGNATURE.every((byte, i) => bytes[at + i] === byte))
+    const start = startOf(bytes)
     if (start === undefined) throw fail(`${where}: is no HDF5 file`)
     const version = bytes[start + 8]
     if (version === undefined || version > 3)

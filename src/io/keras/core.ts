@@ -1,23 +1,14 @@
 // Keras's layers that compute with whole rows or move elements: Dense, Embedding, shapes, padding, cropping, and the
 // preprocessing that models keep inside.
 import { fail } from '../../base/errors.js'
-import { type Shape, showShape } from '../../base/shape.js'
+import { type Shape, showShape, sizeOf } from '../../base/shape.js'
 import { embedding, linear } from '../../nn/functional/linear.js'
 import { tensor } from '../../tensor/create.js'
 import { einsum } from '../../tensor/products.js'
 import type { Tensor } from '../../tensor/tensor.js'
 import { type Fields, shown } from '../tfjs/plain.js'
 import { activationOf } from './activation.js'
-import {
-  along,
-  axesOf,
-  firstChannels,
-  type LayerKind,
-  ofRank,
-  only,
-  product,
-  type Slot,
-} from './layer.js'
+import { along, axesOf, firstChannels, type LayerKind, ofRank, only, type Slot } from './layer.js'
 import { channelsFirst, channelsLast, padSpace, resize } from './space.js'
 
 /** The slots of a layer with a kernel and perhaps a bias. */
@@ -117,8 +108,8 @@ export const Reshape: LayerKind = (config) => {
 }
 
 function reshapeBatch(x: Tensor, target: Shape): Tensor {
-  const size = product(x.shape.slice(1))
-  const known = product(target.filter((n) => n !== -1))
+  const size = sizeOf(x.shape.slice(1))
+  const known = sizeOf(target.filter((n) => n !== -1))
   const found = known > 0 ? size / known : 0
   return x.reshape(
     x.shape[0],
@@ -295,7 +286,7 @@ export const Normalization: LayerKind = (config) => {
       const x = only(call, 'Normalization').float()
       const at = axesOf(axes, x.shape.length, 'Normalization')
       const fit = (value: Tensor) =>
-        product(value.shape) === 1 ? value.reshape() : along(value, at, x)
+        sizeOf(value.shape) === 1 ? value.reshape() : along(value, at, x)
       const centre = fit(mean ?? call.weight('mean'))
       // Keras's ε: what the deviation is at least.
       const deviation = fit(variance ?? call.weight('variance'))

@@ -1,7 +1,7 @@
 // A Keras layer as a module: its configuration made into a function once, when it is read, and its weights under
 // Keras's names. What each class of layer does is in the table (table.ts); here is what they have in common.
 import { fail } from '../../base/errors.js'
-import { type Shape, sameShape, showShape } from '../../base/shape.js'
+import { axisOf, type Shape, sameShape, showShape } from '../../base/shape.js'
 import { Module } from '../../nn/module.js'
 import { adopt } from '../../tensor/create.js'
 import { Parameter } from '../../tensor/parameter.js'
@@ -241,12 +241,7 @@ export function along(value: Tensor, axes: readonly number[], x: Tensor): Tensor
 
 /** Axes counted from the front, −1 the last. */
 export function axesOf(axes: readonly number[], rank: number, what: string): number[] {
-  return axes.map((axis) => {
-    const at = axis < 0 ? axis + rank : axis
-    if (!Number.isInteger(at) || at < 0 || at >= rank)
-      fail(`${what}: axis ${axis} is not one of the ${rank} dimensions`)
-    return at
-  })
+  return axes.map((axis) => axisOf(axis, rank, what))
 }
 
 /** Whether `data_format` puts channels first. */
@@ -255,9 +250,4 @@ export function firstChannels(config: Fields): boolean {
   if (format !== 'channels_last' && format !== 'channels_first')
     fail(`${config.where}: data_format is ${format}, but must be channels_last or channels_first`)
   return format === 'channels_first'
-}
-
-/** A shape with −1 for one size that is to be found. */
-export function product(shape: Shape): number {
-  return shape.reduce((all, n) => all * n, 1)
 }

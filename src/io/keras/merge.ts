@@ -6,7 +6,7 @@ import { ones } from '../../tensor/create.js'
 import { randnLike } from '../../tensor/random.js'
 import { concat, type Tensor } from '../../tensor/tensor.js'
 import type { Fields } from '../tfjs/plain.js'
-import { axesOf, type Call, type LayerKind, only } from './layer.js'
+import { axesOf, type Call, firstChannels, type LayerKind, only } from './layer.js'
 
 /** Ranks made equal, with ones behind the batch, as Keras broadcasts. */
 function aligned(inputs: readonly Tensor[]): Tensor[] {
@@ -124,7 +124,7 @@ export const SpatialDropout =
   (rank: number): LayerKind =>
   (config) => {
     const p = rateOf(config)
-    const first = config.string('data_format', 'channels_last') === 'channels_first'
+    const first = firstChannels(config)
     return {
       keepsMask: true,
       run(call) {
