@@ -1,7 +1,6 @@
 // A TensorFlow graph, as model.json has it, into the plain graph that becomes a module. After TensorFlow's GraphDef
 // written as JSON: integers may be strings, strings are base64, types are names or numbers.
 import { fail } from '../../base/errors.js'
-import type { OperatorTable } from '../graph/call.js'
 import { GraphModule } from '../graph/module.js'
 import {
   type Attribute,
@@ -126,12 +125,7 @@ interface Read {
 }
 
 /** The plain graph of `modelTopology`, with the weights as constants. */
-function readGraph(
-  model: Fields,
-  weights: ReadonlyMap<string, HostTensor>,
-  where: string,
-  table: OperatorTable = operatorTable,
-): Read {
+function readGraph(model: Fields, weights: ReadonlyMap<string, HostTensor>, where: string): Read {
   const topology = model.object('modelTopology')
   const nodes: PlainNode[] = []
   const inputs: PlainInput[] = []
@@ -180,7 +174,7 @@ function readGraph(
     nodes.filter(({ name, op }) => !read.has(name) && op !== 'NoOp').map(({ name }) => name)
   if (outputs.length === 0) fail(`${where}: the graph has no outputs`)
   const graph = { name: where, inputs, outputs, constants, nodes }
-  return { graph, known: decisive(graph, table) }
+  return { graph, known: decisive(graph) }
 }
 
 /** How many results a node has. */
@@ -192,7 +186,6 @@ function resultsOf(op: string, attributes: ReadonlyMap<string, Attribute>): numb
   if (op === 'Split' || op === 'SplitV') return number('num_split')
   if (op === 'Unpack') return number('num')
   if (op === 'TopKV2' || op === 'Switch') return 2
-  if (op === 'FusedBatchNorm' || op === 'FusedBatchNormV2' || op === 'FusedBatchNormV3') return 1
   return 1
 }
 
@@ -210,14 +203,14 @@ function outputsOf(model: Fields): string[] | undefined {
 }
 
 /** The inputs that something reads whose shape depends on numbers. */
-function decisive(graph: PlainGraph, table: OperatorTable): string[] {
+function decisive(graph: PlainGraph): string[] {
   const sources = new Map<string, ReadonlySet<string>>(
     graph.inputs.map(({ name }) => [name, new Set([name])]),
   )
   const found = new Set<string>()
   for (const node of ordered(graph, graph.outputs).nodes) {
     const from = new Set(node.inputs.flatMap((name) => [...(sources.get(name) ?? [])]))
-    if (table.has(node.op) && node.op === 'Where') for (const name of from) found.add(name)
+    if (node.op === 'Where') for (const name of from) found.add(name)
     for (const name of node.outputs) sources.set(name, from)
   }
   return [...found]

@@ -149,20 +149,19 @@ const training = ({ attributes }: { readonly attributes: ReadonlyMap<string, unk
 
 const batchNormalization: Operator = { weights: [1, 2], state: [3, 4], refuse: training, run: norm }
 const product: Operator = { weights: [0, 1], run: matmul }
+const fusedConv: Operator = {
+  weights: [1, 2, 3],
+  run: (call) => fused(call, (bias) => conv(call, 2, bias)),
+}
+const depthwiseConv: Operator = { weights: [1], run: (call) => depthwise(call) }
 
 export const neural: Operators = {
   Conv2D: { weights: [1], run: (call) => conv(call, 2) },
   Conv3D: { weights: [1], run: (call) => conv(call, 3) },
-  _FusedConv2D: {
-    weights: [1, 2, 3],
-    run: (call) => fused(call, (bias) => conv(call, 2, bias)),
-  },
-  FusedConv2D: {
-    weights: [1, 2, 3],
-    run: (call) => fused(call, (bias) => conv(call, 2, bias)),
-  },
-  DepthwiseConv2dNative: { weights: [1], run: (call) => depthwise(call) },
-  DepthwiseConv2d: { weights: [1], run: (call) => depthwise(call) },
+  _FusedConv2D: fusedConv,
+  FusedConv2D: fusedConv,
+  DepthwiseConv2dNative: depthwiseConv,
+  DepthwiseConv2d: depthwiseConv,
   FusedDepthwiseConv2dNative: {
     weights: [1, 2, 3],
     run: (call) => fused(call, (bias) => depthwise(call, bias)),

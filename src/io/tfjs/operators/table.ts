@@ -1,7 +1,7 @@
 // All TensorFlow operators that are covered: docs/tensorflow.md is made from this table.
 import type { Operators, OperatorTable } from '../../graph/call.js'
 import { elementwise } from './elementwise.js'
-import { indices } from './index.js'
+import { indices } from './indices.js'
 import { neural } from './neural.js'
 import { shapes } from './shape.js'
 
