@@ -124,26 +124,24 @@ function attentionOf(attention: AttentionNode['attention'], args: readonly Node[
 // Results lie with their positions before all but the first of the batch's axes: heads [N, L, H, E], which is the order
 // in which what follows joins the heads, and where projections leave them.
 
-function order(rank: number): number[] {
+/** The axis of what is given (batch…, position, feature) that is axis i of a stored result. */
+export function storedOrder(rank: number): number[] {
   if (rank < 4) return Array.from({ length: rank }, (_, i) => i)
   const between = Array.from({ length: rank - 3 }, (_, i) => i + 1)
   return [0, rank - 2, ...between, rank - 1]
 }
 
-const stored = (shape: Shape): Shape => order(shape.length).map((axis) => shape[axis])
-const asStored = (x: Node): Node => permute(x, order(x.shape.length))
+const stored = (shape: Shape): Shape => storedOrder(shape.length).map((axis) => shape[axis])
+const asStored = (x: Node): Node => permute(x, storedOrder(x.shape.length))
 
 function asGiven(x: Node): Node {
   const rank = x.shape.length
-  const to = order(rank)
+  const to = storedOrder(rank)
   return permute(
     x,
     to.map((_, i) => to.indexOf(i)),
   )
 }
-
-/** The axis of a stored result that is axis i of what is given: batch…, position, feature. */
-export const storedOrder = order
 
 function gradient(node: Node, G: Node): readonly (Node | undefined)[] {
   invariant(isAttention(node), () => 'the gradient of something else than attention')
