@@ -90,14 +90,14 @@ export class LoraAdapter {
     const train = options.train ?? headOf(model).module
     const kept = select(model, train, 'addLora: train')
     const targets = targetsOf(model, options.targets, new Set(kept.parameters.values()))
+    for (const [path, layer] of targets)
+      if ('lora' in layer && layer.lora !== undefined)
+        fail(`addLora: ${path} has an adapter already; merge or remove that first`)
     freeze(model)
     for (const parameter of kept.parameters.values()) parameter.trainable = true
     const scaling = alpha / (rslora ? Math.sqrt(r) : r)
-    for (const [path, layer] of targets) {
-      if ('lora' in layer && layer.lora !== undefined)
-        fail(`addLora: ${path} has an adapter already; merge or remove that first`)
+    for (const [path, layer] of targets)
       this.#put(path, layer, new LoraBranch(layer, { r, scaling, dropout, dora }))
-    }
     // Modules with something to train go back to training mode, the rest stays as frozen.
     for (const module of model.modules())
       if (module.parameters().some((parameter) => parameter.trainable)) module.staysInEval = false

@@ -323,6 +323,7 @@ describe('LoRA', () => {
     expect(trained(net).trainable).toBe(size)
     expect(adapter.targets).toEqual(['body.fc'])
     expect(() => addLora(net, { targets: ['body.fc'] })).toThrow('body.fc has an adapter already')
+    expect(trained(net).trainable).toBe(size)
     const mobile = create('mobilenet_v2') as nn.Module
     expect(() => addLora(mobile, { targets: ['features.1.conv.0.0'] })).toThrow('with 32 groups')
   })
