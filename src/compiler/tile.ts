@@ -25,16 +25,8 @@ import type { ContractGroup } from './group.js'
 import type { Affine, Bound, Expr, Inside, Local } from './kernel.js'
 import { copyItem } from './local.js'
 import { builderFor, finishKernel, type LowerContext, type Lowered, Operands } from './lower.js'
-import {
-  type Axis,
-  addressOf,
-  byItem,
-  chooseParallel,
-  planTiles,
-  type Segment,
-  type Split,
-  type TilePlan,
-} from './tile-plan.js'
+import { type Axis, addressOf, planTiles, type Segment, type TilePlan } from './tile-plan.js'
+import { byItem, chooseParallel, type Split } from './tile-split.js'
 
 export function lowerContract(group: ContractGroup, context: LowerContext): Lowered {
   // Building changes the extents of a domain's axes as it walks them, so each attempt has its own.
