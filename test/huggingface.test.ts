@@ -288,6 +288,13 @@ describe.skipIf(golden === undefined)("transformers' own values", () => {
       await expect(loadHuggingFace(bertFiles(values, more))).rejects.toThrow(message)
   })
 
+  test("the head's own dropout goes along", async () => {
+    const files = bertFiles(filled(bert.state_dict), { classifier_dropout: 0.25 })
+    const made = await loadHuggingFace(files, { task: 'text-classification' })
+    const { 'config.json': config } = await asFiles(made.model)
+    expect(JSON.parse(new TextDecoder().decode(config)).classifier_dropout).toBe(0.25)
+  })
+
   test('masked words: tied weights are written once, under the names of transformers', async () => {
     const { vocab_size: vocabSize } = bert.config as { vocab_size: number }
     const sizes = { vocabSize, hiddenSize: 48, numAttentionHeads: 4, numHiddenLayers: 2 }

@@ -126,12 +126,19 @@ function describeBert(model: AnyModule): Described | undefined {
       },
     }
   }
+  const withClasses = (
+    architecture: string,
+    { bert, classifier, dropout }: BertForSequenceClassification | BertForTokenClassification,
+  ): Described => {
+    const described = found(architecture, bert, classifier.outFeatures)
+    return { ...described, config: { ...described.config, classifier_dropout: dropout.p } }
+  }
   if (model instanceof Bert) return found('BertModel', model)
   if (model instanceof BertForMaskedLM) return found('BertForMaskedLM', model.bert)
   if (model instanceof BertForSequenceClassification)
-    return found('BertForSequenceClassification', model.bert, model.classifier.outFeatures)
+    return withClasses('BertForSequenceClassification', model)
   if (model instanceof BertForTokenClassification)
-    return found('BertForTokenClassification', model.bert, model.classifier.outFeatures)
+    return withClasses('BertForTokenClassification', model)
   if (model instanceof BertForQuestionAnswering)
     return found('BertForQuestionAnswering', model.bert)
   return undefined
