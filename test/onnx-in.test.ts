@@ -133,6 +133,7 @@ async function compared(runtime: Ort, model: Model): Promise<void> {
     const data = await actual[name].data()
     expect(difference(data, numbers(expected[name]), 1e-5), name).toBeUndefined()
   }
+  await session.release()
 }
 
 describe.skipIf(ort === undefined)('graphs as onnxruntime computes them', () => {

@@ -1,7 +1,7 @@
 // One operator on its inputs: what is known stays known.
 import { fail } from '../../base/errors.js'
 import { Tensor } from '../../tensor/tensor.js'
-import { Call, type Operator } from './call.js'
+import { Call, type Operator, type Results } from './call.js'
 import { freshTensor, isKnown, known, tensorOf, type Value } from './host.js'
 import type { PlainNode } from './plain.js'
 
@@ -45,12 +45,10 @@ export function runOperator(
   return results.map((value) => (value instanceof Tensor ? values[at++] : value))
 }
 
-function listOf(results: Value | readonly (Value | undefined)[]): readonly (Value | undefined)[] {
+function listOf(results: Results): readonly (Value | undefined)[] {
   return isList(results) ? results : [results]
 }
 
-function isList(
-  results: Value | readonly (Value | undefined)[],
-): results is readonly (Value | undefined)[] {
+function isList(results: Results): results is readonly (Value | undefined)[] {
   return Array.isArray(results)
 }

@@ -222,13 +222,12 @@ async function chosen(
   const own = differsAtOwn([one.traced, two.traced, trace()], [...BATCHES, size])
   if (own !== undefined) return fixed(own)
   const first = varies.indexOf(true)
-  const source: BatchSource = { input: one.inputs[first], axis, sizes: [...BATCHES] }
-  const shapes = one.outputs.map(({ shape }) => shape)
+  const source: BatchSource = { input: one.inputs[first], axis, sizes: BATCHES }
   const made = forAnyBatch(one, two, source)
   if ('reason' in made) return fixed(made.reason)
   const dimension = (n: number, m: number) =>
     n === m ? n : n === BATCHES[0] ? 'batch' : `${n / BATCHES[0]}*batch`
-  const nodes = neededNodes([...made.nodes], made.outputs)
+  const nodes = neededNodes(made.nodes, made.outputs)
   return {
     graph: {
       inputs: one.inputs.map((value, i) => ({
@@ -239,7 +238,7 @@ async function chosen(
       outputs: made.outputs.map((value, i) => ({
         name: one.traced.outputs[i].name,
         value,
-        shape: shapes[i].map((n, d) => dimension(n, two.outputs[i].shape[d])),
+        shape: value.shape.map((n, d) => dimension(n, two.outputs[i].shape[d])),
       })),
       nodes,
     },
