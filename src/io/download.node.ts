@@ -11,6 +11,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } fro
 import { homedir, hostname } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import type { Algorithm, Ask, Kept, Note, Place, Unfinished } from './place.js'
+import { plainBytes } from './source.js'
 
 const MOST_REDIRECTS = 10
 /** Of another machine's process nobody can ask whether it lives: it does while it writes. */
@@ -55,10 +56,7 @@ async function keptAt(path: string): Promise<Kept | undefined> {
       path,
       size: state.size,
       note: await readNote(`${path}.json`),
-      bytes: async () => {
-        const { buffer, byteOffset, byteLength } = await readFile(path)
-        return new Uint8Array(buffer, byteOffset, byteLength)
-      },
+      bytes: async () => plainBytes(await readFile(path)),
       digest: (algorithm, prefix) => digestOf(path, algorithm, prefix),
       remove: () => rm(path, { force: true }),
     }

@@ -6,7 +6,7 @@ import { variable } from '#download'
 import { folderAt } from '#folder'
 import { BurnishError, fail } from '../base/errors.js'
 import { type DownloadOptions, download, headOf, type Progress } from './download.js'
-import { blobSource, bytesSource, fileSource, type Source } from './source.js'
+import { blobSource, bytesSource, fileSource, readWhole, type Source } from './source.js'
 
 export interface HubOptions {
   /** A branch, tag or commit of the hub's repository. Default `main`; a commit makes it always the same. */
@@ -129,14 +129,7 @@ function readable(parts: Omit<Repository, 'has' | 'bytes'>): Repository {
     ...parts,
     has,
     open,
-    async bytes(name) {
-      const source = await open(name)
-      try {
-        return await source.read(0, source.size)
-      } finally {
-        await source.close()
-      }
-    },
+    bytes: async (name) => readWhole(await open(name)),
   }
 }
 

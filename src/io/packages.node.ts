@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import type { Downloaded } from './download.js'
 import { readNpmrc, registryOf } from './npmrc.js'
+import { plainBytes } from './source.js'
 
 const isAbsent = (error: unknown) =>
   error instanceof Error &&
@@ -79,13 +80,7 @@ export async function installedFile(name: string, file: string): Promise<Install
     if (!(await ifThere(() => stat(join(root, 'package.json'))))) continue
     const path = join(root, file)
     if (!(await ifThere(() => stat(path)))) return undefined
-    return {
-      path,
-      async bytes() {
-        const { buffer, byteOffset, byteLength } = await readFile(path)
-        return new Uint8Array(buffer, byteOffset, byteLength)
-      },
-    }
+    return { path, bytes: async () => plainBytes(await readFile(path)) }
   }
   return undefined
 }

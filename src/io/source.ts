@@ -97,8 +97,7 @@ function refuse(path: string, error: unknown): never {
     EPERM: 'may not be read',
   }
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (reasons[code] === undefined) throw error
-  return fail(`${path}: ${reasons[code]}`)
+  return fail(`${path}: ${reasons[code] ?? `cannot be read: ${reasonOf(error)}`}`)
 }
 
 /** The innermost cause, whose code says most. */
@@ -210,16 +209,17 @@ export const inPage = () => typeof document !== 'undefined' || 'WorkerGlobalScop
  */
 export async function readAddress(address: string): Promise<Uint8Array> {
   if (isWeb(address) || inPage()) return fetched(address)
-  const { readFile } = await import('node:fs/promises')
+  const isUrl = address.startsWith('file:')
+  const path = isUrl ? (await import('node:url')).fileURLToPath(address) : address
+  return readWhole(await fileSource(path))
+}
+
+/** All bytes of a source, which is closed then. */
+export async function readWhole(source: Source): Promise<Uint8Array> {
   try {
-    return new Uint8Array(await readFile(address.startsWith('file:') ? new URL(address) : address))
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    throw fail(
-      code === 'ENOENT'
-        ? `${address}: there is no such file`
-        : `${address}: cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-    )
+    return await source.read(0, source.size)
+  } finally {
+    await source.close()
   }
 }
 

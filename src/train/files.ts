@@ -1,5 +1,6 @@
 // The few calls on a file system that saving needs, as an interface: Node's, or a test's that stops halfway.
 // What must survive a crash is written beside its place, synced, and renamed; nothing is ever written over.
+import { plainBytes } from '../io/source.js'
 import { explained } from '../io/write.js'
 
 export interface OpenFile {
@@ -49,7 +50,7 @@ export async function nodeFiles(): Promise<FileSystem> {
     list: (path) => orAbsent(fs.readdir(path)),
     async read(path) {
       const buffer = await orAbsent(fs.readFile(path))
-      return buffer && new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength)
+      return buffer && plainBytes(buffer)
     },
     async create(path) {
       const file = await fs.open(path, 'wx')
