@@ -22,6 +22,12 @@ const ints = (...values: readonly number[]): Argument => ({
   dtype: 'int32',
   known: true,
 })
+const flags = (...values: readonly number[]): Argument => ({
+  shape: [values.length],
+  values,
+  dtype: 'bool',
+  known: true,
+})
 const int = (value: number): Argument => ({
   shape: [],
   values: [value],
@@ -411,8 +417,10 @@ const shapes: OperatorCase[] = [
     }),
   ),
   { op: 'Tile', inputs: [of(2, 3), ints(2, 1)], attr: T },
-  { op: 'Reverse', inputs: [of(2, 3), ints(1)], attr: T, expected: undefined },
+  { op: 'Reverse', inputs: [of(2, 3), flags(0, 1)], attr: T },
+  { op: 'Reverse', inputs: [of(2, 3), flags(0, 0)], attr: T },
   { op: 'ReverseV2', inputs: [of(2, 3), ints(0, 1)], attr: T },
+  { op: 'ReverseV2', inputs: [of(2, 3), ints(-1)], attr: T },
   { op: 'BroadcastTo', inputs: [of(3, 1), ints(2, 3, 4)], attr: T },
   { op: 'Fill', inputs: [ints(2, 3), { ...fixed([], 2.5), known: false }], attr: T },
   { op: 'Range', inputs: [int(1), int(10), int(3)], attr: { Tidx: attr.type('int32') } },

@@ -63,9 +63,6 @@ describe.skipIf(tf === undefined)('TensorFlow operators give what TensorFlow.js 
       else if (meaning !== undefined) {
         const [[name, x]] = given
         expected = [Array.from(await ourTensor(name, x).data(), meaning)]
-      } else if (op === 'Reverse') {
-        const [[name, x]] = given
-        expected = [await ourTensor(name, x).flip(1).data()]
       } else {
         const theirs = await theirGraph(tf, files)
         const feeds = Object.fromEntries(given.map(([name, x]) => [name, theirTensor(tf, name, x)]))

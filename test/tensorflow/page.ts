@@ -89,8 +89,9 @@ export function tensorflowPage(): string {
     '',
     `## TensorFlow operators (${total})`,
     '',
-    'Each against TensorFlow.js. Shapes, axes and sizes must be known before the graph runs: constants, or computed from',
-    'shapes. Control flow (`Enter`, `Switch`, `Merge`, `While`, …), tables and strings are refused, naming every node.',
+    'Each against TensorFlow.js, or against its meaning where that cannot run it. Shapes, axes and sizes must be known',
+    'before the graph runs: constants, or computed from shapes. Control flow (`Enter`, `Switch`, `Merge`, `While`, …),',
+    'tables and strings are refused, naming every node.',
     ...operatorGroups.flatMap(([title, group]) => [
       '',
       `### ${title}`,

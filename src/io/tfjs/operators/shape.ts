@@ -288,8 +288,11 @@ export const shapes: Operators = {
   PadV2: { run: pad },
   MirrorPad: { run: mirrorPad },
   Tile: { run: (call) => call.tensor(0).repeat(...call.numbers(1, 'its multiples')) },
-  Reverse: { run: reversed },
-  ReverseV2: { run: reversed },
+  // The older operator says of each dimension whether it is reversed.
+  Reverse: {
+    run: (call) => reversed(call, (dims) => dims.flatMap((flag, axis) => (flag ? [axis] : []))),
+  },
+  ReverseV2: { run: (call) => reversed(call, (axes) => axes) },
   BroadcastTo: { run: (call) => call.tensor(0).expand(...call.numbers(1, 'its shape')) },
   Fill: {
     run(call) {
@@ -341,7 +344,8 @@ function shapeOf(call: Call): readonly number[] {
   return call.value(0).shape
 }
 
-function reversed(call: Call): Tensor {
+function reversed(call: Call, axesOf: (given: readonly number[]) => readonly number[]): Tensor {
   const x = call.tensor(0)
-  return x.flip(...call.numbers(1, 'its axes').map((axis) => call.axis(axis, x.shape.length)))
+  const axes = axesOf(call.numbers(1, 'its axes')).map((axis) => call.axis(axis, x.shape.length))
+  return axes.length === 0 ? x : x.flip(...axes)
 }
