@@ -9,9 +9,6 @@ export interface LayerCase {
   readonly factory: string
   readonly config?: object
   readonly inputs: readonly Given[]
-  readonly tolerance?: number
-  /** Why TensorFlow.js is no oracle for this layer: checked elsewhere. */
-  readonly note?: string
 }
 
 const of = (...shape: readonly number[]): Given => ({ shape })

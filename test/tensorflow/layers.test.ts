@@ -33,7 +33,7 @@ function layerOf(tf: Tf, factory: string, config: object): TfLayer {
 }
 
 describe.skipIf(tf === undefined)('Keras layers give what TensorFlow.js gives', () => {
-  layerCases.forEach(({ layer, factory, config = {}, inputs, tolerance = 1e-5 }, i) => {
+  layerCases.forEach(({ layer, factory, config = {}, inputs }, i) => {
     test(`${i} ${layer} ${JSON.stringify(config)}`, async () => {
       if (tf === undefined) return
       const made = layerOf(tf, factory, config)
@@ -54,7 +54,7 @@ describe.skipIf(tf === undefined)('Keras layers give what TensorFlow.js gives', 
       const result = theirs.predict(inputs.map((input, k) => theirTensor(tf, `input ${k}`, input)))
       const expected = Array.isArray(result) ? result[0] : result
       expect(ours.shape).toEqual(expected.shape)
-      expect(difference(await ours.data(), await expected.data(), tolerance, 1e-6)).toBeUndefined()
+      expect(difference(await ours.data(), await expected.data(), 1e-5, 1e-6)).toBeUndefined()
     })
   })
 })
