@@ -205,8 +205,8 @@ async function npyFile(source: Source): Promise<TensorFile> {
 
 /** Whole files: `.h5` and `.keras`. */
 async function kerasFile(source: Source): Promise<TensorFile> {
-  const { readKerasWeights } = await import('./keras/load.js')
-  const weights = await readKerasWeights(await source.read(0, source.size))
+  const { weightsIn } = await import('./keras/load.js')
+  const weights = weightsIn(await source.read(0, source.size), source.name)
   return decodedFile(weights, 'keras', source)
 }
 

@@ -7,7 +7,7 @@ import h5wasm from 'h5wasm'
 import { expect, test } from 'vitest'
 import { BurnishError } from '../../src/base/errors.js'
 import { Hdf5File } from '../../src/io/hdf5.js'
-import { loadState, readKerasWeights } from '../../src/io/index.js'
+import { bytesSource, loadState, readKerasWeights } from '../../src/io/index.js'
 import { writeZip } from '../../src/io/zip-write.js'
 import { fuzz } from '../fuzz.js'
 
@@ -117,7 +117,8 @@ test('what is not read says so; links neither leave the file nor turn in circles
   expect(file.datasets()).toEqual(['large', 'text'])
   expect(() => file.tensor('text')).toThrow(/holds text, no numbers/)
   await expect(readKerasWeights(linked)).rejects.toThrow(/text: holds text/)
-  await expect(readKerasWeights(Uint8Array.of(1, 2, 3))).rejects.toThrow()
+  await expect(readKerasWeights(Uint8Array.of(1, 2, 3))).rejects.toThrow(/^keras: is neither/)
+  await expect(loadState(bytesSource(linked, 'x.h5'))).rejects.toThrow(/^x\.h5: text: holds text/)
 })
 
 test('a shape that the file cannot hold is refused before anything is made of it', async () => {

@@ -34,11 +34,7 @@ export async function loadKeras(
 ): Promise<KerasModel> {
   const { bytes, where } = await bytesOf(source)
   if (isHdf5(bytes)) return wholeModel(bytes, where, options)
-  if (bytes[0] !== 0x50 || bytes[1] !== 0x4b)
-    fail(`${where}: is neither a .keras archive nor an HDF5 file`)
-  const entries = readZip(bytes, where)
-  const entry = (name: string): Uint8Array =>
-    (entries.get(name) ?? fail(`${where}: has no ${name}; is it a .keras archive?`)).read()
+  const { entries, entry } = archiveOf(bytes, where)
   const config = fieldsOf(
     readPlainBytes(entry('config.json'), `${where}: config.json`),
     `${where}: config.json`,
@@ -78,11 +74,24 @@ export async function readKerasWeights(
   source: string | URL | Uint8Array,
 ): Promise<ReadonlyMap<string, HostTensor>> {
   const { bytes, where } = await bytesOf(source)
-  const inside = isHdf5(bytes) ? undefined : readZip(bytes, where).get('model.weights.h5')
-  if (inside === undefined && !isHdf5(bytes))
-    throw fail(`${where}: is neither a .keras archive nor an HDF5 file`)
-  const file = new Hdf5File(inside?.read() ?? bytes, where)
+  return weightsIn(bytes, where)
+}
+
+/** The same of bytes, whose errors begin with `where`. */
+export function weightsIn(bytes: Uint8Array, where: string): ReadonlyMap<string, HostTensor> {
+  const whole = isHdf5(bytes) ? bytes : archiveOf(bytes, where).entry('model.weights.h5')
+  const file = new Hdf5File(whole, where)
   return new Map(file.datasets().map((path) => [path, file.tensor(path)]))
+}
+
+/** The files in a `.keras` archive. */
+function archiveOf(bytes: Uint8Array, where: string) {
+  if (bytes[0] !== 0x50 || bytes[1] !== 0x4b)
+    fail(`${where}: is neither a .keras archive nor an HDF5 file`)
+  const entries = readZip(bytes, where)
+  const entry = (name: string): Uint8Array =>
+    (entries.get(name) ?? fail(`${where}: has no ${name}; is it a .keras archive?`)).read()
+  return { entries, entry }
 }
 
 async function bytesOf(source: string | URL | Uint8Array) {
