@@ -46,7 +46,7 @@ export function gathered(
 }
 
 /** Two hexadecimal digits a byte. */
-export function hexOf(bytes: Uint8Array): string {
+function hexOf(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
