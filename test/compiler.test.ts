@@ -304,6 +304,15 @@ test('convolution, bias and ReLU are one kernel', () => {
   expect(kernelsOf(agree({ outputs: [y], updates: [] }, bind))).toBe(1)
 })
 
+test('what follows a product may end within a vector', () => {
+  const { float, bind } = inputs()
+  for (const end of [1, 2, 3, 5]) {
+    const edge = g.view({ type: 'pad', low: [0, 0], high: [0, end], value: 0 }, float(3, 39 - end))
+    const product = g.contract(matmulSpec([], 3, 39, 8), float(3, 8), float(8, 39))
+    agree({ outputs: [g.map('add', product, edge)], updates: [] }, bind)
+  }
+})
+
 test('padding of a constant is no part of it', () => {
   const { float, bind } = inputs()
   const image = g.constant(1, 'float32', [2, 3, 6, 6])

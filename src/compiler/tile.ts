@@ -103,7 +103,8 @@ class TileBuilder {
     const { space } = this.domain
     const last = segment.start + (segment.trips - 1) * segment.step
     const walk = (from: Bound | number, to: Bound | number) => {
-      space.extents.set(axis.variable.id, last + 1)
+      // Positions, which a vector has more of than its first.
+      space.extents.set(axis.variable.id, last + segment.lanes)
       if (segment.lanes > 1) this.b.lane = axis.variable
       this.b.loop(axis.variable, from, to, segment.step, body)
       this.b.lane = undefined

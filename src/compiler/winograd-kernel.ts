@@ -178,8 +178,9 @@ class Product {
     const [, , , output] = domain.index.map(only)
     invariant(output != null, () => 'a convolution to one channel')
     const { width } = spec.winograd
-    // The variable is where a panel begins.
-    domain.space.extents.set(output.id, spec.extents[3] - width + 1)
+    // The variable is where a panel begins; a vector has positions behind its first.
+    const lanes = vectors ? this.machine.lanes : 1
+    domain.space.extents.set(output.id, spec.extents[3] - width + lanes)
     if (vectors) b.lane = output
     b.loop(output, 0, spec.extents[3], width, () => {
       this.multiply(output)
