@@ -66,5 +66,10 @@ describe('classificationReport', () => {
     expect(() => classificationReport([1, Number.NaN], [0])).toThrow(
       'logit 1 of sample 0 is not a number',
     )
+    expect(() => classificationReport([1, Number.POSITIVE_INFINITY], [0])).toThrow(
+      'the greatest logit of sample 0 is Infinity; it must be finite',
+    )
+    expect(() => classificationReport([1, 2], [0], { bins: 0 })).toThrow('0 bins')
+    expect(classificationReport([1, Number.NEGATIVE_INFINITY], [0]).accuracy).toBe(1)
   })
 })

@@ -62,7 +62,8 @@ export interface ReportOptions {
 
 /**
  * The report of logits [samples, classes] (row after row) and targets [samples].
- * @throws BurnishError when the sizes do not fit, a target is none of the classes, or a logit is not a number.
+ * @throws BurnishError when the sizes do not fit, a target is none of the classes, a logit is not a number, or a sample's
+ * greatest one is infinite.
  */
 export function classificationReport(
   logits: ArrayLike<number>,
@@ -75,6 +76,8 @@ export function classificationReport(
     fail(
       `classificationReport: ${logits.length} logits are not rows for ${samples} targets; give as many rows as targets`,
     )
+  if (!Number.isInteger(bins) || bins < 1)
+    fail(`classificationReport: ${bins} bins, but there must be a whole number from 1`)
   const probabilities = softmax(logits, samples, count)
   const counts = Array.from({ length: count }, () => new Array<number>(count).fill(0))
   const within = new Map(top.filter((k) => k <= count).map((k) => [k, 0]))
@@ -126,6 +129,8 @@ function softmax(logits: ArrayLike<number>, samples: number, count: number): Flo
         fail(`classificationReport: logit ${c} of sample ${i} is not a number`)
       most = Math.max(most, logits[from + c])
     }
+    if (!Number.isFinite(most))
+      fail(`classificationReport: the greatest logit of sample ${i} is ${most}; it must be finite`)
     let total = 0
     for (let c = 0; c < count; c++) total += result[from + c] = Math.exp(logits[from + c] - most)
     for (let c = 0; c < count; c++) result[from + c] /= total
