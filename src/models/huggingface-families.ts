@@ -180,12 +180,9 @@ const bert: Family = {
   heads: BERT_HEADS,
   ignored: /embeddings\.(position_ids|token_type_ids)$/,
   landmarks(config) {
-    const { vocabSize = 0, hiddenSize = 0, numHiddenLayers = 0 } = bertOptions(config)
-    const {
-      intermediateSize = 0,
-      maxPositionEmbeddings = 0,
-      typeVocabSize = 0,
-    } = bertOptions(config)
+    const options = bertOptions(config)
+    const { vocabSize = 0, hiddenSize = 0, numHiddenLayers = 0, intermediateSize = 0 } = options
+    const { maxPositionEmbeddings = 0, typeVocabSize = 0 } = options
     const last = `bert.encoder.layer.${numHiddenLayers - 1}.intermediate.dense.weight`
     return [
       ['bert.embeddings.word_embeddings.weight', [vocabSize, hiddenSize]],
