@@ -148,9 +148,10 @@ function prepare(model: Module<unknown>): void {
     'Mixed_7c.branch1x1.bn.bias', // Inception v3
     'features.denseblock3.denselayer24.norm1.bias', // DenseNets
   ].some((name) => parameters.has(name))
-  if (parameters.has('Mixed_7c.branch1x1.bn.bias')) clearMaxima(model)
+  const inception = parameters.has('Mixed_7c.branch1x1.bn.bias')
+  if (inception) clearMaxima(model)
   for (const [name, p] of parameters) {
-    if (deep && kinks.test(name)) fill(name, 4)
+    if (deep && kinks.test(name)) fill(name, inception ? 4 : 3)
     if (/^layer\d\.\d+\.bn3\.weight$/.test(name)) fill(name, 0.1)
     if (name.endsWith('layer_scale')) fill(name, 0.5)
     // A head of zeros lets nothing through.

@@ -1,5 +1,6 @@
-// `burnish train`: what is learned from, by which recipe, with live progress, checkpoints, the final test, the mistakes.
-// Settings come from the flags, before them from a recipe file, before it from the model's own recipe and the data set.
+// `burnish train`: what is learned from, by which recipe, with live progress, checkpoints, the final test, the
+// mistakes. Settings come from the flags, before them from a recipe file, before it from the model's own recipe and the
+// data set.
 import { fail } from '../base/errors.js'
 import { sizeOf } from '../base/shape.js'
 import { type Dataset, randomSplit, Subset } from '../data/dataset.js'
