@@ -142,7 +142,7 @@ function prepare(model: Module<unknown>): void {
   }
   // Among the millions of values of a hundred layers some lie at a ReLU's kink for any seed: there few come near it.
   const kinks =
-    /^(bn1|layer\d\.\d+\.bn[12]|Mixed_.*\.bn|Conv2d_.*\.bn|AuxLogits.*\.bn|.*\.norm\d?)\.bias$/
+    /^(bn1|layer\d\.\d+\.(bn[12]|downsample\.1)|Mixed_.*\.bn|Conv2d_.*\.bn|AuxLogits.*\.bn|.*\.norm\d?)\.bias$/
   const deep = [
     'layer3.20.bn1.bias', // ResNets of 101 layers and more
     'Mixed_7c.branch1x1.bn.bias', // Inception v3
@@ -152,6 +152,8 @@ function prepare(model: Module<unknown>): void {
   if (inception) clearMaxima(model)
   for (const [name, p] of parameters) {
     if (deep && kinks.test(name)) fill(name, inception ? 4 : 3)
+    // A residual, a tenth as large as what it is added to, before the block's last ReLU.
+    if (deep && /^layer\d\.\d+\.bn3\.bias$/.test(name)) fill(name, 0.5)
     if (/^layer\d\.\d+\.bn3\.weight$/.test(name)) fill(name, 0.1)
     if (name.endsWith('layer_scale')) fill(name, 0.5)
     // A head of zeros lets nothing through.
